@@ -1,0 +1,1 @@
+"""From pixels to a report; no sockets, no database."""

@@ -1,0 +1,1 @@
+"""Every coded concept we write, once."""

@@ -1,0 +1,72 @@
+"""Words joined to numbers: findings, the report they make, and who may write the words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from pydicom.sr.coding import Code
+
+from engine.lesion import Lesion
+from engine.volume import Scan
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Who wrote the words. `weights_sha256` is None for a describer without weights."""
+
+    name: str
+    version: str
+    weights_sha256: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    is_demonstration: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a describer says of one lesion."""
+
+    text: str
+    site: Code | None = None
+    laterality: Code | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Describer(Protocol):
+    """Writes the words for lesions of one scan, in their order; numbers come from measurements."""
+
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+    def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """A measured lesion with its words."""
+
+    lesion: Lesion
+    description: Description
+
+
+@dataclass(frozen=True, slots=True)
+class Unreported:
+    """A segment that is in the mask object and not among the findings, and why."""
+
+    number: int
+    label: str
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """All that one SR says: findings in ascending segment number, context segments included."""
+
+    findings: tuple[Finding, ...]
+    unreported: tuple[Unreported, ...]
+    model: ModelIdentity
+    scan: Scan
+    completed_at: datetime  # aware, UTC
+    notes: tuple[str, ...] = field(default=())  # sentences: no CT, flags of the study, ...

@@ -1,0 +1,1 @@
+"""report_case: one case in, one checked report out."""

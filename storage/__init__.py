@@ -1,0 +1,1 @@
+"""Bytes on disk and the catalog that knows them; no pixels."""
