@@ -1,20 +1,21 @@
 # Everything a developer needs. On a fresh machine `make demo` and `make test` do their own set-up.
-PYTHON ?= python3.11
+PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test check bench soak clean
+.PHONY: install demo test lint check bench soak clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed (PYTHON=... make)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "pacsnode needs Python 3.11 or newer; name one with PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing into $(VENV): 2-4 minutes the first time"
 	# one call: whatever wants torch must be resolved together with its cap
 	$(BIN)/python -m pip install --quiet -e '.[test,check]'
-	touch $@
+	@touch $@
 
 demo: install
 	$(BIN)/pacsnode demo
@@ -22,15 +23,19 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-check: install
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+check: lint test
 
 bench: install
 	$(BIN)/python -m tests.bench
+
+soak: install
+	PACSNODE_TEST_SOAK=1 $(BIN)/python -m pytest -m "wire or slow" --timeout 1200
 
 clean:
 	rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

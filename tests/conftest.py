@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_PEERS = os.environ.get("PACSNODE_TEST_REQUIRE_PEERS") == "1"
+PEERS = ("storescu", "storescp", "dsrdump", "Orthanc", "dciodvfy", "tid1500reader")
 
 
 @pytest.fixture(scope="session")
@@ -15,16 +17,44 @@ def data() -> Path:
     """The folder of real test data (its own MANIFEST.md describes it), or a skip that says so."""
     folder = Path(os.environ.get("PACSNODE_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "MANIFEST.md").is_file():
-        pytest.skip("real test data is absent: set PACSNODE_TEST_DATA to its folder")
+        message = "real test data is absent: set PACSNODE_TEST_DATA to its folder"
+        if REQUIRE_PEERS:
+            pytest.fail(message)
+        pytest.skip(message)
     return folder
+
+
+def peer_path(program: str) -> str | None:
+    """Where an independent tool lies: on PATH, beside this Python, or among the daemons."""
+    folders = os.pathsep.join(
+        [os.environ.get("PATH", ""), str(ROOT / ".venv" / "bin"), "/usr/sbin", "/usr/local/sbin"]
+    )
+    return shutil.which(program, path=folders)
 
 
 def find_peer(program: str) -> str:
     """The path of an independent tool; absent, a skip here and a failure in CI."""
-    path = shutil.which(program) or shutil.which(program, path=str(ROOT / ".venv" / "bin"))
+    path = peer_path(program)
     if path is None:
         message = f"{program} is not installed; see CONTRIBUTING.md for the packages tests use"
         if REQUIRE_PEERS:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Which peers and judges this run uses, so that a log shows what was proven against what."""
+    return [f"peer {program}: {_version(program)}" for program in PEERS]
+
+
+def _version(program: str) -> str:
+    path = peer_path(program)
+    if path is None:
+        return "absent"
+    answer = subprocess.run(
+        [path, "--version"], capture_output=True, text=True, check=False, timeout=30
+    )
+    lines = (answer.stdout + answer.stderr).strip().splitlines()
+    named = [line for line in lines if any(c.isdigit() for c in line) and "rror" not in line]
+    return f"{named[0].strip('$ ')[:90] if named else 'present'} ({path})"
