@@ -1,1 +1,83 @@
-"""Every coded concept we write, once."""
+"""Every coded concept we write, once.
+
+DCM, SCT and LN codes are those of PS3.16 (TID 1500, 1411, 300, 1001, 4019; CID 100, 218, 244, 7021,
+7464, 7466, 7470, 7474, 7005). What DICOM has no code for is in our own scheme, 99PACSNODE.
+"""
+
+from pydicom.sr.coding import Code
+
+PRIVATE_SCHEME = "99PACSNODE"
+PRIVATE_SCHEME_NAME = "pacsnode report codes"
+
+# the document (TID 1500, 1204, 1001, 1004)
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
+ENGLISH = Code("en-US", "RFC5646", "English (United States)")
+OBSERVER_TYPE = Code("121005", "DCM", "Observer Type")
+DEVICE = Code("121007", "DCM", "Device")
+DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
+DEVICE_OBSERVER_NAME = Code("121013", "DCM", "Device Observer Name")
+DEVICE_OBSERVER_MANUFACTURER = Code("121014", "DCM", "Device Observer Manufacturer")
+DEVICE_OBSERVER_MODEL_NAME = Code("121015", "DCM", "Device Observer Model Name")
+DEVICE_OBSERVER_SERIAL_NUMBER = Code("121016", "DCM", "Device Observer Serial Number")
+PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
+PET_PROCEDURE = Code("44136-0", "LN", "PET unspecified body region")
+CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")
+IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
+COMMENT = Code("121106", "DCM", "Comment")
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+
+# a measurement group (TID 1411, 4019)
+MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
+TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
+TRACKING_UNIQUE_IDENTIFIER = Code("112040", "DCM", "Tracking Unique Identifier")
+FINDING = Code("121071", "DCM", "Finding")
+REFERENCED_SEGMENT = Code("121191", "DCM", "Referenced Segment")
+SOURCE_SERIES_FOR_SEGMENTATION = Code("121232", "DCM", "Source series for segmentation")
+FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+LATERALITY = Code("272741003", "SCT", "Laterality")
+ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
+ALGORITHM_PARAMETERS = Code("111002", "DCM", "Algorithm Parameters")
+ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")
+
+# a measurement (TID 300)
+SUV_BODY_WEIGHT = Code("126401", "DCM", "SUVbw")
+METABOLIC_VOLUME = Code("126032", "DCM", "Metabolic Volume")
+TOTAL_LESION_GLYCOLYSIS = Code("126033", "DCM", "Total Lesion Glycolysis")
+LONG_AXIS = Code("103339001", "SCT", "Long axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short axis")
+DERIVATION = Code("121401", "DCM", "Derivation")
+MAXIMUM = Code("56851009", "SCT", "Maximum")
+MEAN = Code("373098007", "SCT", "Mean")
+PEAK = Code("126031", "DCM", "Peak Value Within ROI")
+MEASUREMENT_METHOD = Code("370129005", "SCT", "Measurement Method")
+SUV_BODY_WEIGHT_METHOD = Code("126410", "DCM", "SUV body weight calculation method")
+SEGMENTED_VOXELS_METHOD = Code("126030", "DCM", "Sum of segmented voxel method for volume")
+IMAGE_REGION = Code("111030", "DCM", "Image Region")
+SOURCE_IMAGE = Code("121112", "DCM", "Source of Measurement")
+
+# units (UCUM; CID 85, 7462)
+GRAM_PER_ML_SUVBW = Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight")
+CUBIC_CENTIMETER = Code("cm3", "UCUM", "cubic centimeter")
+GRAM = Code("g", "UCUM", "gram")
+MILLIMETER = Code("mm", "UCUM", "millimeter")
+
+# what a segment is (CID 7150, 7151), where its author did not say
+MORPHOLOGICALLY_ALTERED_STRUCTURE = Code("49755003", "SCT", "Morphologically Altered Structure")
+LESION = Code("52988006", "SCT", "Lesion")
+SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
+
+# sides (CID 244)
+RIGHT = Code("24028007", "SCT", "Right")
+LEFT = Code("7771000", "SCT", "Left")
+BILATERAL = Code("51440002", "SCT", "Right and left")
+
+# our own: why a value is absent, and what a reader should know of one that is there
+SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")
+QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
+CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
+
+
+def private_code(flag: str) -> Code:
+    """The 99PACSNODE code of a kebab-case flag or refusal (PS3.3 8.1: its meaning is <= 64 long)."""
+    return Code(flag, PRIVATE_SCHEME, flag.replace("-", " ")[:64])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Protocol
 
 from pydicom.sr.coding import Code
@@ -70,3 +71,10 @@ class Report:
     scan: Scan
     completed_at: datetime  # aware, UTC
     notes: tuple[str, ...] = field(default=())  # sentences: no CT, flags of the study, ...
+    measurement_version: str = "1"  # engine.measuring.MEASUREMENT_VERSION
+
+
+def printed(value: float, decimals: int) -> str:
+    """A measured value as words show it: rounded half up on the float64's exact decimal value."""
+    step = Decimal(1).scaleb(-decimals)
+    return str(Decimal(float(value)).quantize(step, rounding=ROUND_HALF_UP))
