@@ -1,0 +1,287 @@
+"""The phantom as DICOM: classic PET (BQML, START), CT, and a SEG, with whole headers."""
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    PositronEmissionTomographyImageStorage,
+)
+
+from engine.cohort.anatomy import LesionTruth
+from engine.geometry import Grid
+
+MAKER = "Analytic Phantom"  # never our own name: a node ignores what it wrote itself
+WEIGHT_KG, HEIGHT_M, DOSE_BQ = 72.0, 1.74, 354.6e6
+HALF_LIFE_S = 6586.2  # F-18
+INJECTED_AT = datetime(2024, 1, 15, 8, 41, 30)  # noqa: DTZ001 (scanner's local time, as DICOM has it)
+SCAN_AT = INJECTED_AT + timedelta(minutes=62, seconds=18)
+BED_S, BEDS = 150.0, 6
+CT_AT = SCAN_AT - timedelta(minutes=3)
+STORED_MAX = 32767
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The UIDs that the objects of one made study share."""
+
+    seed: int
+    study_instance_uid: str
+    frame_of_reference_uid: str
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "Series":
+        return cls(seed, uid_of(seed, "study"), uid_of(seed, "frame of reference"))
+
+
+def uid_of(seed: int, part: str) -> str:
+    """A UID that the same part of the same phantom always has (PS3.5 B.2)."""
+    name = uuid.uuid5(uuid.NAMESPACE_URL, f"pacsnode phantom {seed} {part}")
+    return f"2.25.{name.int}"
+
+
+def write_pet(
+    folder: Path, suv: npt.NDArray[np.float32], grid: Grid, series: Series
+) -> tuple[Path, ...]:
+    """One file a slice, Bq/ml decay-corrected to the start of the scan, a slope of its own each."""
+    # SUVbw = activity concentration / (dose left at the reference time / weight in g)
+    elapsed_s = (SCAN_AT - INJECTED_AT).total_seconds()
+    bq_per_suv = DOSE_BQ * 2 ** (-elapsed_s / HALF_LIFE_S) / (WEIGHT_KG * 1000)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for k, plane in enumerate(suv):
+        dataset = _pet_header(series, len(suv))
+        _place(dataset, series, grid, k, "PET", len(suv))
+        _time_bed(dataset, k, len(suv))
+        slope = float(f"{max(float(plane.max()), 0.01) * bq_per_suv / STORED_MAX:.9g}")
+        stored = np.rint(plane.astype(np.float64) * bq_per_suv / slope)
+        dataset.RescaleSlope, dataset.RescaleIntercept = slope, 0
+        dataset.PixelRepresentation, dataset.HighBit, dataset.BitsStored = 1, 15, 16
+        dataset.PixelData = np.clip(stored, 0, STORED_MAX).astype("<i2").tobytes()
+        paths.append(_write(dataset, folder / f"{dataset.InstanceNumber:04d}.dcm"))
+    return tuple(reversed(paths))  # in the order of instance numbers, from the head down
+
+
+def write_ct(
+    folder: Path, hu: npt.NDArray[np.float32], grid: Grid, series: Series
+) -> tuple[Path, ...]:
+    """One file a slice, 12 bits, as the low-dose CT of a PET/CT."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for k, plane in enumerate(hu):
+        dataset = _ct_header(series)
+        _place(dataset, series, grid, k, "CT", len(hu))
+        dataset.AcquisitionNumber = 1
+        dataset.PixelRepresentation, dataset.HighBit, dataset.BitsStored = 0, 11, 12
+        dataset.PixelData = np.clip(np.rint(plane + 1024), 0, 4095).astype("<u2").tobytes()
+        paths.append(_write(dataset, folder / f"{dataset.InstanceNumber:04d}.dcm"))
+    return tuple(reversed(paths))
+
+
+def write_seg(
+    path: Path,
+    masks: npt.NDArray[np.bool_],
+    lesions: Sequence[LesionTruth],
+    pet: Sequence[Path],
+    series: Series,
+) -> Path:
+    """All lesions as one BINARY SEG on the PET grid. `masks` is [lesion, k, j, i]."""
+    import highdicom  # heavy: only when a study is made
+
+    seg = highdicom.seg.Segmentation(
+        source_images=[dcmread(file, stop_before_pixels=True) for file in pet],
+        # instance numbers, and so the source images, run from the head down
+        pixel_array=np.moveaxis(masks[:, ::-1], 0, -1).astype(np.uint8),
+        segmentation_type="BINARY",
+        segment_descriptions=[_segment(lesion) for lesion in lesions],
+        series_instance_uid=uid_of(series.seed, "series SEG"),
+        series_number=300,
+        sop_instance_uid=uid_of(series.seed, "SEG"),
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=MAKER,
+        software_versions="1",
+        device_serial_number="1",
+        content_label="LESIONS",
+        series_description="Lesions, drawn by formula",
+    )
+    _fix_times(seg, series)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seg.save_as(path)
+    return path
+
+
+def _segment(lesion: LesionTruth) -> Any:
+    import highdicom
+
+    region = highdicom.sr.CodedConcept.from_code(lesion.site)
+    if lesion.laterality is not None:
+        region.AnatomicRegionModifierSequence = [_item(lesion.laterality)]
+    return highdicom.seg.SegmentDescription(
+        segment_number=lesion.number,
+        segment_label=lesion.label,
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Neoplasm,
+        algorithm_type="MANUAL",
+        tracking_uid=lesion.tracking_uid,
+        tracking_id=f"Lesion {lesion.number}",
+        anatomic_regions=[region],
+    )
+
+
+def _fix_times(seg: Dataset, series: Series) -> None:
+    """What highdicom takes from the clock or from chance, set so that equal seeds are equal."""
+    drawn_at = SCAN_AT + timedelta(hours=1)
+    for keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
+        if keyword in seg:
+            seg[keyword].value = f"{drawn_at:%Y%m%d}"
+    for keyword in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
+        if keyword in seg:
+            seg[keyword].value = f"{drawn_at:%H%M%S}"
+    for item in seg.get("ContributingEquipmentSequence", ()):
+        item.ContributionDateTime = f"{drawn_at:%Y%m%d%H%M%S}"
+    organization = uid_of(series.seed, "dimensions")
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
+
+
+def _study_header(series: Series) -> Dataset:
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.PatientName = f"Phantom^Analytic^{series.seed}"
+    dataset.PatientID = f"PHANTOM-{series.seed}"
+    dataset.PatientBirthDate = ""
+    dataset.PatientSex = "O"
+    dataset.PatientAge = "060Y"
+    dataset.PatientSize, dataset.PatientWeight = HEIGHT_M, WEIGHT_KG
+    dataset.StudyInstanceUID = series.study_instance_uid
+    dataset.StudyDate, dataset.StudyTime = f"{CT_AT:%Y%m%d}", f"{CT_AT:%H%M%S}"
+    dataset.StudyID, dataset.AccessionNumber = "1", f"PHANTOM{series.seed}"
+    dataset.StudyDescription = "PET/CT whole body FDG"
+    dataset.ReferringPhysicianName = ""
+    dataset.FrameOfReferenceUID = series.frame_of_reference_uid
+    dataset.PositionReferenceIndicator = ""
+    dataset.Manufacturer = dataset.ManufacturerModelName = MAKER
+    dataset.SoftwareVersions, dataset.DeviceSerialNumber = "1", "1"
+    dataset.BodyPartExamined = "WHOLEBODY"
+    return dataset
+
+
+def _pet_header(series: Series, slices: int) -> Dataset:
+    dataset = _study_header(series)
+    dataset.SOPClassUID = PositronEmissionTomographyImageStorage
+    dataset.Modality, dataset.SeriesNumber = "PT", 200
+    dataset.SeriesDescription = "PET WB AC 3D OSEM"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+    dataset.SeriesDate, dataset.SeriesTime = f"{SCAN_AT:%Y%m%d}", f"{SCAN_AT:%H%M%S}"
+    dataset.Units, dataset.DecayCorrection, dataset.CountsSource = "BQML", "START", "EMISSION"
+    dataset.SeriesType = ["WHOLE BODY", "IMAGE"]
+    dataset.CorrectedImage = ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"]
+    dataset.RandomsCorrectionMethod = "DLYD"
+    dataset.AttenuationCorrectionMethod = "measured, CT"
+    dataset.ScatterCorrectionMethod = "model-based"
+    dataset.ReconstructionMethod = "3D OSEM, 3 iterations, 21 subsets"
+    dataset.ConvolutionKernel = "gaussian 5 mm"
+    dataset.CollimatorType = "NONE"
+    dataset.NumberOfSlices = slices
+    dataset.RadiopharmaceuticalInformationSequence = [_dose()]
+    dataset.PatientOrientationCodeSequence = [_item(codes.SCT.Recumbent)]
+    dataset.PatientOrientationCodeSequence[0].PatientOrientationModifierCodeSequence = [
+        _item(codes.SCT.Supine)
+    ]
+    dataset.PatientGantryRelationshipCodeSequence = [_item(codes.SCT.Headfirst)]
+    return dataset
+
+
+def _dose() -> Dataset:
+    dose = Dataset()
+    dose.Radiopharmaceutical = "Fluorodeoxyglucose"
+    dose.RadiopharmaceuticalStartTime = f"{INJECTED_AT:%H%M%S}"
+    dose.RadiopharmaceuticalStartDateTime = f"{INJECTED_AT:%Y%m%d%H%M%S}"
+    dose.RadionuclideTotalDose = DOSE_BQ
+    dose.RadionuclideHalfLife = HALF_LIFE_S
+    dose.RadionuclidePositronFraction = 0.967
+    dose.RadionuclideCodeSequence = [_item(codes.SCT._18Fluorine)]
+    dose.RadiopharmaceuticalCodeSequence = [_item(codes.SCT.FluorodeoxyglucoseF18)]
+    return dose
+
+
+def _ct_header(series: Series) -> Dataset:
+    dataset = _study_header(series)
+    dataset.SOPClassUID = CTImageStorage
+    dataset.Modality, dataset.SeriesNumber = "CT", 100
+    dataset.SeriesDescription = "CT WB low dose for AC"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    for name in ("Series", "Acquisition", "Content"):
+        setattr(dataset, f"{name}Date", f"{CT_AT:%Y%m%d}")
+        setattr(dataset, f"{name}Time", f"{CT_AT:%H%M%S}")
+    dataset.PatientPosition = "HFS"  # the PET says it in codes instead
+    dataset.KVP, dataset.XRayTubeCurrent = 120, 60
+    dataset.ExposureTime, dataset.ConvolutionKernel = 500, "STANDARD"
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
+    dataset.WindowCenter, dataset.WindowWidth = 40, 400
+    return dataset
+
+
+def _time_bed(dataset: Dataset, k: int, slices: int) -> None:
+    """Beds from the thighs up, each with its own acquisition time; decay-corrected to the first."""
+    bed = k * BEDS // slices
+    acquired_at = SCAN_AT + timedelta(seconds=bed * BED_S)
+    dataset.AcquisitionDate = dataset.ContentDate = f"{acquired_at:%Y%m%d}"
+    dataset.AcquisitionTime = dataset.ContentTime = f"{acquired_at:%H%M%S}"
+    decay = math.log(2) / HALF_LIFE_S
+    x = decay * BED_S
+    # the moment in the frame at which the activity is the frame's average (PS3.3 C.8.9.4.1.5)
+    average_s = math.log(x / (1 - math.exp(-x))) / decay
+    dataset.FrameReferenceTime = round((bed * BED_S + average_s) * 1000, 3)
+    dataset.ActualFrameDuration = int(BED_S * 1000)
+    dataset.DecayFactor = round(math.exp(decay * (bed * BED_S + average_s)), 6)
+    dataset.DoseCalibrationFactor, dataset.ScatterFractionFactor = 1, 0.3
+
+
+def _place(
+    dataset: Dataset, series: Series, grid: Grid, k: int, modality: str, slices: int
+) -> None:
+    """Where slice k lies, what it is called, and the frame around its pixels."""
+    number = slices - k  # counted from the head, as scanners do
+    dataset.SOPInstanceUID = uid_of(series.seed, f"{modality} {number}")
+    dataset.SeriesInstanceUID = uid_of(series.seed, f"series {modality}")
+    dataset.InstanceNumber = number
+    if modality == "PET":
+        dataset.ImageIndex = number
+    x, y, z = grid.to_lps_mm((k, 0, 0))
+    dz, dy, dx = grid.spacing_mm
+    dataset.ImagePositionPatient = [round(float(x), 4), round(float(y), 4), round(float(z), 4)]
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing, dataset.SliceThickness = [dy, dx], dz
+    dataset.Rows, dataset.Columns = grid.shape[1], grid.shape[2]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = 16
+
+
+def _item(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator = code.value, code.scheme_designator
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def _write(dataset: Dataset, path: Path) -> Path:
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(path, enforce_file_format=True)
+    return path
