@@ -1,0 +1,1 @@
+"""The durable work on DBOS: a report made once, then delivered to every destination."""

@@ -1,0 +1,103 @@
+"""The journal of a mask, read and written in the terms of jobs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pacsnode.jobs.orders import DeliveryOrder, ReportOrder, Sent
+from storage.archive import Archive
+from storage.records import CaseState, Decision
+
+DELIVERED_TO = "delivered-to"
+PARKED = "delivery-parked"
+
+
+def write(
+    archive: Archive,
+    study: str,
+    mask: str,
+    state: CaseState,
+    code: str,
+    reasons: Sequence[str],
+    **facts: Any,
+) -> None:
+    """Write one line, stamped now."""
+    archive.write_down(Decision(study, mask, state, code, tuple(reasons), datetime.now(UTC), facts))
+
+
+def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -> None:
+    """The documents are made and kept, and take the place of the earlier mask's."""
+    facts = {"seed": order["seed"], "sr": documents[-1], "documents": documents}
+    write(
+        archive, order["study"], order["mask"], "reported", "reported",
+        [f"The report {documents[-1]} was made and kept."],
+        **facts, destinations=order["destinations"],
+    )  # fmt: skip
+
+
+def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
+    """What came of a try to deliver."""
+    name = order["destination"]
+    state: CaseState = "reported"
+    match sent["outcome"]:
+        case "delivered":
+            code, first = DELIVERED_TO, f"{name} has the report."
+        case "parked":
+            state, code, first = "failed", PARKED, f"{name} will not take the report."
+        case "again":
+            code, first = "delivery-postponed", f"{name} did not take the report now."
+    _write_delivery(archive, order, state, code, [first, *sent["reasons"]], destination=name)
+
+
+def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
+    """Where the report stands when no destination is left to wait for."""
+    lines = archive.decisions(order["study"], order["mask"])
+    standing = {name: _last_about(lines, order["seed"], name) for name in order["destinations"]}
+    codes = {line.code if line is not None else None for line in standing.values()}
+    if codes == {DELIVERED_TO}:
+        _write_delivery(
+            archive, order, "delivered", "delivered", ["Every destination has the report."]
+        )
+    elif codes == {DELIVERED_TO, PARKED}:
+        for line in standing.values():
+            if line is not None and line.code == PARKED:
+                _write_delivery(
+                    archive, order, "failed", PARKED, line.reasons,
+                    destination=line.facts["destination"],
+                )  # fmt: skip
+
+
+def last_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
+    """The last line about the report of this seed, whatever was decided in between."""
+    return next((line for line in reversed(lines) if line.facts.get("seed") == seed), None)
+
+
+def last_report(lines: Sequence[Decision], *, but: str) -> str | None:
+    """The SOPInstanceUID of the last SR that was made, other than `but`."""
+    made = (line.facts.get("sr") for line in reversed(lines) if line.code == "reported")
+    return next((uid for uid in made if isinstance(uid, str) and uid != but), None)
+
+
+def _last_about(lines: Sequence[Decision], seed: str, name: str) -> Decision | None:
+    about = (
+        line
+        for line in reversed(lines)
+        if line.facts.get("seed") == seed and line.facts.get("destination") == name
+    )
+    return next(about, None)
+
+
+def _write_delivery(
+    archive: Archive,
+    order: DeliveryOrder,
+    state: CaseState,
+    code: str,
+    reasons: Sequence[str],
+    **facts: str,
+) -> None:
+    documents = order["documents"]
+    write(
+        archive, order["study"], order["mask"], state, code, reasons,
+        seed=order["seed"], sr=documents[-1], documents=documents,
+        destinations=order["destinations"], **facts,
+    )  # fmt: skip

@@ -1,0 +1,164 @@
+"""One report made, checked and kept: the heavy step."""
+
+import io
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydicom import Dataset, dcmwrite
+from pydicom.uid import ExplicitVRLittleEndian
+
+from engine.case import Case
+from engine.errors import EngineError
+from engine.pipeline import report_case
+from engine.report.style import Predecessor, ReportStyle, seg_uid, sr_uid
+from pacsnode.jobs import journal
+from pacsnode.jobs.desk import Desk
+from pacsnode.jobs.failpoints import reach
+from pacsnode.jobs.orders import Made, ReportOrder
+from storage.errors import StorageError
+
+HUNG = 75  # exit status: EX_TEMPFAIL of sysexits.h
+_one_at_a_time = threading.Lock()  # recovered jobs start beside the queue, and memory is finite
+
+
+def make(order: ReportOrder, desk: Desk) -> Made:
+    """Make and keep the documents of an order, unless they are kept already.
+
+    Never raises: one case must not stop the next, so that what went wrong is the answer.
+    """
+    with _one_at_a_time, _deadline(desk.deadline_s):
+        try:
+            return _made(_kept_or_new(order, desk))
+        except (EngineError, StorageError) as exc:
+            if exc.retryable:
+                # space and locks come back by themselves; a faulty model is tried a few times
+                counted = isinstance(exc, EngineError)
+                return _unmade("again", _code_of(exc), str(exc), counted=counted)
+            return _unmade("refused", _code_of(exc), str(exc))
+        except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
+            # the text of a foreign error may quote the dataset, so that only its place is told
+            where = traceback.extract_tb(exc.__traceback__)[-1]
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            sentence = f"The program failed on this case: {type(exc).__name__} at {place}."
+            return _unmade("again", "defect", sentence, counted=True)
+
+
+def _kept_or_new(order: ReportOrder, desk: Desk) -> list[str]:
+    style = _style(order, desk)
+    sr, seg = sr_uid(style), seg_uid(style)
+    if desk.archive.instance(sr) is not None:
+        # the bytes under a UID are written once; the SEG, where there is one, was kept before
+        return [seg, sr] if desk.archive.instance(seg) is not None else [sr]
+    documents = report_case(
+        _case(order, desk),
+        desk.describer,
+        style,
+        fractional_threshold=desk.settings.measure.fractional_threshold,
+    )
+    reach("built")
+    uids = []
+    if documents.seg is not None:
+        # a try that died between SEG and SR left the SEG: the first bytes stay
+        if desk.archive.instance(seg) is None:
+            _keep(documents.seg, desk)
+        uids.append(seg)
+    reach("seg-kept")
+    _keep(documents.sr, desk)
+    reach("sr-kept")
+    return [*uids, sr]
+
+
+def _style(order: ReportOrder, desk: Desk) -> ReportStyle:
+    look = desk.settings.report
+    style = ReportStyle(
+        seed=order["seed"],
+        series_description=look.series_description,
+        series_number=look.series_number,
+        tracking_identifier=look.tracking_identifier,
+        device_serial_number=look.device_serial_number,
+        predecessors=_predecessors(order, desk),
+    )
+    return style
+
+
+def _predecessors(order: ReportOrder, desk: Desk) -> tuple[Predecessor, ...]:
+    """The last SR of this mask, or of the mask it supersedes when this is its first."""
+    own = sr_uid(ReportStyle(seed=order["seed"]))
+    for mask in (order["mask"], order["earlier_mask"]):
+        if mask is None or (instance := desk.archive.instance(mask)) is None:
+            continue
+        lines = desk.archive.decisions(instance.study_instance_uid, mask)
+        uid = journal.last_report(lines, but=own)
+        if uid is not None and (earlier := desk.archive.instance(uid)) is not None:
+            return (
+                Predecessor(
+                    earlier.study_instance_uid,
+                    earlier.series_instance_uid,
+                    earlier.sop_class_uid,
+                    earlier.sop_instance_uid,
+                ),
+            )
+    return ()
+
+
+def _case(order: ReportOrder, desk: Desk) -> Case:
+    root = desk.archive.root
+    return Case(
+        pet=tuple(root / path for path in order["pet_paths"]),
+        ct=tuple(root / path for path in order["ct_paths"]),
+        mask=root / order["mask_path"],
+        lesion_numbers=tuple(order["lesion_numbers"]),
+    )
+
+
+def _keep(dataset: Dataset, desk: Desk) -> None:
+    desk.archive.keep(
+        encoded(dataset),
+        transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        calling_ae=desk.settings.listen.ae_title,
+    )
+
+
+def encoded(dataset: Dataset) -> bytes:
+    """The dataset alone, without preamble and group 0002, in Explicit VR Little Endian."""
+    bare = Dataset({tag: element for tag, element in dataset.items() if tag.group > 2})
+    buffer = io.BytesIO()
+    dcmwrite(buffer, bare, implicit_vr=False, little_endian=True)
+    return buffer.getvalue()
+
+
+def _made(documents: list[str]) -> Made:
+    return Made(outcome="made", code="reported", reasons=[], documents=documents, counted=False)
+
+
+def _unmade(outcome: str, code: str, sentence: str, *, counted: bool = False) -> Made:
+    kind = "again" if outcome == "again" else "refused"
+    return Made(outcome=kind, code=code, reasons=[sentence], documents=[], counted=counted)
+
+
+def _code_of(exc: EngineError | StorageError) -> str:
+    if isinstance(exc, EngineError):
+        return exc.code
+    return "storage-full" if exc.retryable else "not-kept"
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """End the process when a case hangs; the restart counts it against the case."""
+    timer = threading.Timer(seconds, _give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up() -> None:
+    sys.stderr.flush()
+    os._exit(HUNG)

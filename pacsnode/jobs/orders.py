@@ -1,0 +1,48 @@
+"""What a job is told, and what its steps answer: JSON of ids, digests and sentences only."""
+
+from typing import Literal, TypedDict
+
+
+class ReportOrder(TypedDict):
+    """One report to make. Paths are relative to the archive's root."""
+
+    study: str  # StudyInstanceUID
+    mask: str  # SOPInstanceUID of the SEG or RTSTRUCT
+    seed: str  # hex; every UID of the report derives from it
+    mask_path: str
+    pet_paths: list[str]
+    ct_paths: list[str]
+    lesion_numbers: list[int]
+    earlier_mask: str | None  # the mask that this one supersedes
+    destinations: list[str]  # names
+
+
+class DeliveryOrder(TypedDict):
+    """One set of documents to bring to one destination."""
+
+    study: str
+    mask: str
+    seed: str
+    documents: list[str]  # SOPInstanceUIDs, in the order to send; the SR is the last
+    destination: str
+    destinations: list[str]  # all that must have it before it counts as delivered
+
+
+class Made(TypedDict):
+    """What making a report came to.
+
+    `again` comes with a further try after a while; `counted` says whether tries are limited.
+    """
+
+    outcome: Literal["made", "refused", "failed", "again"]
+    code: str
+    reasons: list[str]
+    documents: list[str]
+    counted: bool
+
+
+class Sent(TypedDict):
+    """What one try to deliver came to."""
+
+    outcome: Literal["delivered", "again", "parked"]
+    reasons: list[str]

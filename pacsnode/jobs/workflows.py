@@ -1,0 +1,160 @@
+"""The two workflows, report and deliver: their steps, their ids, and what follows a failed try.
+
+A step runs at least once and its outcome is recorded once, so that every step may be repeated.
+A try that should be repeated later ends its workflow and enqueues the next one with a delay: it
+waits in the file, holds no thread, and the record of a long outage stays short.
+"""
+
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+
+from pacsnode.jobs import journal
+from pacsnode.jobs.bringing import bring
+from pacsnode.jobs.desk import Desk
+from pacsnode.jobs.failpoints import reach
+from pacsnode.jobs.making import make
+from pacsnode.jobs.opening import DELIVERIES, REPORTS
+from pacsnode.jobs.orders import DeliveryOrder, Made, ReportOrder, Sent
+from storage.records import CaseState
+
+COUNTED_TRIES = 3  # of a report that a faulty model or a defect ended
+CRASHES = 3  # restarts after which a report that ends the process is given up
+
+_desk: Desk | None = None
+
+
+def work_at(desk: Desk | None) -> None:
+    """Set what the jobs of this process work with; before DBOS is launched."""
+    global _desk  # a job's arguments are JSON, so that it cannot be handed in
+    _desk = desk
+
+
+def at_desk() -> Desk:
+    """What the jobs of this process work with."""
+    if _desk is None:
+        raise RuntimeError("work_at comes before any job")
+    return _desk
+
+
+def report_id(order: ReportOrder, tries: int) -> str:
+    """The same order is the same job, however often it is given."""
+    return f"report:{order['seed']}:{tries}"
+
+
+def delivery_id(order: DeliveryOrder, tries: int) -> str:
+    """One document and one destination are one job."""
+    return f"deliver:{order['documents'][-1]}:{order['destination']}:{tries}"
+
+
+def enqueue_report(order: ReportOrder, tries: int, delay_s: float | None = None) -> None:
+    """Enqueue a try of a report; one that was enqueued before stays as it is."""
+    if DBOS.get_workflow_status(report_id(order, tries)) is None:
+        with SetWorkflowID(report_id(order, tries)), SetEnqueueOptions(delay_seconds=delay_s):
+            DBOS.enqueue_workflow(REPORTS, report, order, tries)
+
+
+def enqueue_delivery(order: DeliveryOrder, tries: int, delay_s: float | None = None) -> None:
+    """Enqueue a try of a delivery; one that was enqueued before stays as it is."""
+    if DBOS.get_workflow_status(delivery_id(order, tries)) is None:
+        with (
+            SetWorkflowID(delivery_id(order, tries)),
+            SetEnqueueOptions(queue_partition_key=order["destination"], delay_seconds=delay_s),
+        ):
+            DBOS.enqueue_workflow(DELIVERIES, deliver, order, tries)
+
+
+@DBOS.workflow(name="report", max_recovery_attempts=CRASHES)
+def report(order: ReportOrder, tries: int) -> str:
+    """Make the documents of an order and send them on their way; gives the outcome."""
+    note(order, "running", "running", [])
+    reach("running-written")
+    made = make_documents(order)
+    reach("made-recorded")
+    if made["outcome"] == "again":
+        return _report_again(order, made, tries)
+    if made["outcome"] == "refused":
+        note(order, "refused", made["code"], made["reasons"])
+        return "refused"
+    note_reported(order, made["documents"])
+    reach("reported-written")
+    for destination in order["destinations"]:
+        enqueue_delivery(_delivery(order, made["documents"], destination), 1)
+    reach("deliveries-enqueued")
+    return "reported"
+
+
+def _report_again(order: ReportOrder, made: Made, tries: int) -> str:
+    if made["counted"] and tries >= COUNTED_TRIES:
+        note(order, "failed", made["code"], [*made["reasons"], f"Given up after {tries} tries."])
+        return "failed"
+    if tries == 1:
+        note(order, "ready", "report-postponed", made["reasons"])
+    enqueue_report(order, tries + 1, at_desk().backoff.delay_s(tries))
+    return "postponed"
+
+
+def _delivery(order: ReportOrder, documents: list[str], destination: str) -> DeliveryOrder:
+    return DeliveryOrder(
+        study=order["study"],
+        mask=order["mask"],
+        seed=order["seed"],
+        documents=documents,
+        destination=destination,
+        destinations=order["destinations"],
+    )
+
+
+@DBOS.workflow(name="deliver", max_recovery_attempts=None)  # a delivery is never given up
+def deliver(order: DeliveryOrder, tries: int) -> str:
+    """Bring the documents to one destination; gives the outcome."""
+    sent = bring_documents(order)
+    reach("sent-recorded")
+    if sent["outcome"] == "again":
+        if tries == 1:
+            note_sent(order, sent)
+        enqueue_delivery(order, tries + 1, at_desk().backoff.delay_s(tries))
+        return "postponed"
+    note_sent(order, sent)
+    reach("sent-written")
+    conclude(order)
+    return sent["outcome"]
+
+
+# The journal's steps are patient: a locked or full disk comes back.
+
+
+@DBOS.step(name="note", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note(order: ReportOrder, state: CaseState, code: str, reasons: list[str]) -> None:
+    """Write a line about the report of an order."""
+    journal.write(
+        at_desk().archive, order["study"], order["mask"], state, code, reasons, seed=order["seed"]
+    )
+
+
+@DBOS.step(name="note_reported", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note_reported(order: ReportOrder, documents: list[str]) -> None:
+    """Write down that the documents are made and kept; name what they take the place of."""
+    journal.write_reported(at_desk().archive, order, documents)
+
+
+@DBOS.step(name="note_sent", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note_sent(order: DeliveryOrder, sent: Sent) -> None:
+    """Write down what came of a try to deliver."""
+    journal.write_sent(at_desk().archive, order, sent)
+
+
+@DBOS.step(name="conclude", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def conclude(order: DeliveryOrder) -> None:
+    """Write down where the report stands when no destination is left to wait for."""
+    journal.write_conclusion(at_desk().archive, order)
+
+
+@DBOS.step(name="make_documents")
+def make_documents(order: ReportOrder) -> Made:
+    """The heavy step."""
+    return make(order, at_desk())
+
+
+@DBOS.step(name="bring_documents")
+def bring_documents(order: DeliveryOrder) -> Sent:
+    """One try to deliver."""
+    return bring(order, at_desk())

@@ -1,0 +1,183 @@
+"""The node: the archive, the listener in front of it, and the worker process that it keeps alive."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Self
+
+from pacsnode import log
+from pacsnode.intake.association import Listener
+from pacsnode.settings import Settings
+from storage.archive import Archive
+
+Address = tuple[str, int]
+
+FIRST_RESTART_S = 0.2
+LONGEST_RESTART_S = 30.0
+STABLE_S = 60.0  # a worker that lived so long starts anew with the first pause
+STOP_WITHIN_S = 15.0
+
+
+class Node:
+    """Everything that `pacsnode serve` runs, from `start` to `stop`; also a context manager.
+
+    This process listens and keeps; the worker process, its child, assembles, measures, reports
+    and delivers. Neither loads the other's libraries, and either may die without the other.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._archive: Archive | None = None
+        self._listener: Listener | None = None
+        self._worker = WorkerProcess(settings)
+
+    @property
+    def address(self) -> Address:
+        """The address and port that the storage SCP listens on."""
+        if self._listener is None:
+            raise RuntimeError("The node is not started")
+        return self._listener.address
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process id of the worker, or None between two lives of it."""
+        return self._worker.pid
+
+    def start(self) -> Address:
+        """Open the archive, listen, start the worker. Raises BadSettings, StorageError."""
+        home = self._settings.home
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        reserve_bytes = self._settings.listen.free_space_reserve_mb << 20
+        self._archive = Archive.open(home / "archive", reserve_bytes=reserve_bytes)
+        try:
+            self._listener = Listener(self._archive, self._settings.listen)
+            self._listener.start()
+        except BaseException:
+            self._archive.close()
+            raise
+        self._worker.start()
+        return self.address
+
+    def stop(self) -> None:
+        """Take no more objects, let the worker end what it can, close the archive."""
+        if self._listener is not None:
+            self._listener.stop()
+        self._worker.stop()
+        if self._archive is not None:
+            self._archive.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class WorkerProcess:
+    """The worker as a child process, started again whenever it ends.
+
+    It reads its settings from its standard input, so that they are those of this process even
+    when the file has changed since. The pipe then stays open for as long as this process lives:
+    its end tells the worker to end, however suddenly this process died.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.model_dump_json().encode("utf-8") + b"\n"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the worker, and the thread that starts it again."""
+        self._thread = threading.Thread(target=self._keep_alive, name="worker-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the worker: ask, then terminate, then kill."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _keep_alive(self) -> None:
+        pause_s = FIRST_RESTART_S
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            status = self._live_once()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > STABLE_S:
+                pause_s = FIRST_RESTART_S
+            log.event("worker-ended", level=logging.ERROR, status=status, wait_s=pause_s)
+            self._stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_RESTART_S)
+
+    def _live_once(self) -> int:
+        # what PACSNODE_ variables say is in the settings; read again, they would win over options
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PACSNODE_") or name.startswith("PACSNODE_TEST_")
+        }
+        command = [sys.executable, "-P", "-m", "pacsnode.worker"]
+        self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+        log.event("worker-started", pid=process.pid)
+        assert process.stdin is not None  # noqa: S101 asked for above
+        try:
+            process.stdin.write(self._settings)
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended before it read; its status tells why
+        while process.poll() is None and not self._stopping.wait(0.1):
+            pass
+        _end(process)
+        return process.returncode
+
+
+def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told the address."""
+    asked_to_stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        asked_to_stop.set()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        with Node(settings) as node:
+            if ready is not None:
+                ready(node.address)
+            asked_to_stop.wait()
+            log.event("stopping")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipe, which asks the worker to end, and see to it that it does."""
+    if process.stdin is not None:
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+    for firmer in (process.terminate, process.kill):
+        try:
+            process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            firmer()
+    process.wait()
