@@ -48,6 +48,12 @@ class Listen(_Section):
     peers: tuple[Peer, ...] = ()
     other_objects: Literal["keep", "reject"] = "keep"
     maximum_associations: int = Field(50, ge=1)
+    maximum_associations_per_address: int = Field(
+        25, ge=1, description="Connections one address may hold at a time"
+    )
+    maximum_object_mb: int = Field(
+        2048, ge=1, description="Largest object taken; a larger one ends its association"
+    )
     maximum_pdu_length: int = Field(131072, ge=4096, le=1048576)
     network_timeout_s: float = Field(60, gt=0)
     free_space_reserve_mb: int = Field(512, ge=0)

@@ -1,0 +1,264 @@
+"""The storage SCP: associations, C-ECHO, C-STORE; an object is answered once it is durable."""
+
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from io import BytesIO
+from socketserver import TCPServer
+from typing import Any, Protocol, cast
+from weakref import WeakKeyDictionary
+
+from pydicom.uid import UID
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotiation
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AssociationServer
+
+from pacsnode import __version__, log
+from pacsnode.errors import BadSettings
+from pacsnode.intake import acceptance
+from pacsnode.intake.guard import Bounds, GuardedConnection
+from pacsnode.settings import Listen
+from storage.errors import StorageError
+from storage.records import Kept, Reference
+
+ACSE_TIMEOUT_S = 5.0  # for the A-ASSOCIATE-RQ: an idle connection is not worth a slot for longer
+VERIFICATION = UID("1.2.840.10008.1.1")
+STORAGE_SERVICE_CLASS = UID("1.2.840.10008.4.2")
+REJECTED_PERMANENT, BY_USER, CALLING_AE_NOT_RECOGNISED = 1, 1, 3  # PS3.8 table 9-21
+
+
+class Keeper(Protocol):
+    """Where objects are kept; `storage.archive.Archive` in the node."""
+
+    def keep(
+        self,
+        encoded: bytes,
+        *,
+        transfer_syntax_uid: str,
+        calling_ae: str | None = None,
+        expected: Reference | None = None,
+    ) -> Kept:
+        """Make an object durable. Raises StorageError."""
+        ...
+
+
+class Listener:
+    """Listens for associations from `start` to `stop` and hands every object to the archive."""
+
+    def __init__(self, archive: Keeper, listen: Listen) -> None:
+        """Raises BadSettings where the settings do not say who may send."""
+        self._archive = archive
+        self._listen = listen
+        self._callers = acceptance.Callers.from_peers(listen.peers)
+        self._bind_to = acceptance.bind_address(listen)
+        self._tallies: WeakKeyDictionary[Association, Counter[str]] = WeakKeyDictionary()
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address and port listened on; the port that the system picked where 0 was asked."""
+        if self._server is None:
+            raise RuntimeError("The listener is not started")
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        """Bind and listen. Raises BadSettings where the address cannot be bound."""
+        _config.LOG_HANDLER_LEVEL = "none"  # pynetdicom would format every PDU for its debug log
+        entity = AE(ae_title=self._listen.ae_title)
+        entity.implementation_version_name = f"PACSNODE_{__version__}"[:16]
+        entity.maximum_associations = self._listen.maximum_associations
+        entity.maximum_pdu_size = self._listen.maximum_pdu_length
+        entity.acse_timeout = ACSE_TIMEOUT_S
+        entity.network_timeout = self._listen.network_timeout_s
+        try:
+            server = _Server(
+                entity,
+                (self._bind_to, self._listen.port),
+                self._listen.ae_title,
+                [build_context(VERIFICATION)],
+                evt_handlers=[
+                    (evt.EVT_REQUESTED, self._on_requested),
+                    (evt.EVT_SOP_COMMON, self._on_common_extended),
+                    (evt.EVT_ESTABLISHED, self._on_established),
+                    (evt.EVT_C_STORE, self._on_store),
+                    (evt.EVT_RELEASED, self._on_end, ["association-released", logging.INFO]),
+                    (evt.EVT_ABORTED, self._on_end, ["association-aborted", logging.WARNING]),
+                ],
+                callers=self._callers,
+                listen=self._listen,
+            )
+        except OSError as exc:
+            raise BadSettings(
+                f"Cannot listen on {self._bind_to} port {self._listen.port}: {exc.strerror}; set "
+                "'listen.address' and 'listen.port' to what is free here"
+            ) from exc
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+        host, port = self.address
+        log.event("listening", address=host, port=port, called_ae=self._listen.ae_title)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Take no more associations, give those in progress `grace_s` to end, abort the rest."""
+        if self._server is None or self._thread is None:
+            return
+        TCPServer.shutdown(self._server)  # pynetdicom's own shutdown wants a server its AE started
+        self._server.server_close()
+        self._thread.join()
+        deadline = time.monotonic() + grace_s
+        while self._server.active_associations and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for association in self._server.active_associations:
+            association.abort()
+        self._server = None
+
+    def _on_requested(self, event: evt.Event) -> None:
+        association = event.assoc
+        calling, address = _caller(association)
+        if not self._callers.may_send(calling, address):
+            log.event("caller-refused", level=logging.WARNING, calling_ae=calling, address=address)
+            association.acse.send_reject(REJECTED_PERMANENT, BY_USER, CALLING_AE_NOT_RECOGNISED)
+            association.kill()
+            return
+        association.acceptor.supported_contexts = self._contexts(association)
+
+    def _contexts(self, association: Association) -> list[PresentationContext]:
+        proposed: dict[str, list[list[str]]] = {}
+        request = cast(A_ASSOCIATE, association.requestor.primitive)
+        for context in request.presentation_context_definition_list:
+            syntaxes = [str(syntax) for syntax in context.transfer_syntax]
+            proposed.setdefault(str(context.abstract_syntax), []).append(syntaxes)
+        supported = [build_context(VERIFICATION)]
+        for sop_class, syntaxes_by_context in proposed.items():
+            taken = acceptance.syntaxes_for(sop_class, self._listen.other_objects)
+            ordered = acceptance.in_order(syntaxes_by_context, taken)
+            if sop_class != VERIFICATION and ordered:
+                supported.append(build_context(sop_class, list(ordered)))
+        return supported
+
+    def _on_common_extended(self, event: evt.Event) -> dict[UID, Any]:
+        # tells pynetdicom that private and new classes, too, belong to the storage service
+        answers = {}
+        for context in event.assoc.acceptor.supported_contexts:
+            sop_class = cast(UID, context.abstract_syntax)
+            if sop_class != VERIFICATION:
+                item = SOPClassCommonExtendedNegotiation()
+                item.sop_class_uid = sop_class
+                item.service_class_uid = STORAGE_SERVICE_CLASS
+                answers[sop_class] = item
+        return answers
+
+    def _on_established(self, event: evt.Event) -> None:
+        calling, address = _caller(event.assoc)
+        self._tallies[event.assoc] = Counter()
+        log.event("association-established", calling_ae=calling, address=address)
+
+    def _on_end(self, event: evt.Event, name: str, level: int) -> None:
+        calling, address = _caller(event.assoc)
+        tally = self._tallies.pop(event.assoc, Counter())
+        log.event(name, level=level, calling_ae=calling, address=address, **tally)
+
+    def _on_store(self, event: evt.Event) -> int:
+        try:
+            kept = self._keep(event)
+        except Exception as exc:  # noqa: BLE001 - the sender is owed a status, whatever went wrong
+            self._count(event.assoc, "refused")
+            return _refusal(event, exc)
+        self._count(event.assoc, "kept")
+        log.event(
+            "instance-kept",
+            sop_instance_uid=kept.instance.sop_instance_uid,
+            outcome=kept.outcome,
+            calling_ae=_caller(event.assoc)[0],
+        )
+        return acceptance.SUCCESS
+
+    def _keep(self, event: evt.Event) -> Kept:
+        request = cast(C_STORE, event.request)
+        expected = Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        return self._archive.keep(
+            cast(BytesIO, request.DataSet).getvalue(),
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            calling_ae=_caller(event.assoc)[0],
+            expected=expected,
+        )
+
+    def _count(self, association: Association, what: str) -> None:
+        self._tallies.setdefault(association, Counter())[what] += 1
+
+
+def _caller(association: Association) -> tuple[str, str]:
+    primitive = association.requestor.primitive
+    calling = primitive.calling_ae_title if primitive is not None else None
+    return (calling or "").strip(), str(association.requestor.address)
+
+
+def _refusal(event: evt.Event, error: Exception) -> int:
+    status = acceptance.status_for(error)
+    claimed = str(cast(C_STORE, event.request).AffectedSOPInstanceUID)
+    known = isinstance(error, StorageError)
+    log.event(
+        "instance-refused" if known else "instance-fault",
+        level=logging.WARNING if known else logging.ERROR,
+        # what claims to be a UID may be any text of the sender's
+        sop_instance_uid=claimed if UID(claimed).is_valid else "malformed",
+        status=f"0x{status:04X}",
+        error=error,
+        # only our own errors promise to quote nothing of a patient
+        reason=str(error) if known else None,
+        where=log.where(error),
+        calling_ae=_caller(event.assoc)[0],
+    )
+    return status
+
+
+class _Server(AssociationServer):
+    """Accepts connections; each is guarded, and no address may hold more than its share."""
+
+    def __init__(
+        self, *args: Any, callers: acceptance.Callers, listen: Listen, **kwargs: Any
+    ) -> None:
+        self._callers = callers
+        self._listen = listen
+        self._bounds = Bounds(
+            first_pdu_s=ACSE_TIMEOUT_S,
+            later_pdu_s=listen.network_timeout_s,
+            unanswered_bytes=listen.maximum_object_mb << 20,
+        )
+        self.request_queue_size = 128
+        super().__init__(*args, **kwargs)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept one connection and bound it."""
+        accepted, address = super().get_request()
+        return GuardedConnection(accepted, self._bounds), address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether a connection may ask for an association at all."""
+        address = str(client_address[0])
+        reason = self._objection(address)
+        if reason:
+            log.event("connection-refused", level=logging.WARNING, address=address, reason=reason)
+        return not reason
+
+    def _objection(self, address: str) -> str:
+        if not self._callers.may_connect(address):
+            return "no configured peer has this address"
+        active = self.active_associations
+        here = sum(association.requestor.address == address for association in active)
+        if here >= self._listen.maximum_associations_per_address:
+            return "listen.maximum_associations_per_address is reached"
+        if len(active) >= 2 * self._listen.maximum_associations:
+            return "too many connections wait; see listen.maximum_associations"
+        return ""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say in one line that a connection failed; socketserver would print a traceback."""
+        log.event("connection-failed", level=logging.WARNING, address=str(client_address[0]))
