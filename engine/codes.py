@@ -64,6 +64,10 @@ MILLIMETER = Code("mm", "UCUM", "millimeter")
 
 # what a segment is (CID 7150, 7151), where its author did not say
 MORPHOLOGICALLY_ALTERED_STRUCTURE = Code("49755003", "SCT", "Morphologically Altered Structure")
+ANATOMICAL_STRUCTURES = (
+    Code("123037004", "SCT", "Anatomical Structure"),
+    Code("91723000", "SCT", "Anatomical Structure"),  # the code before 2019
+)
 LESION = Code("52988006", "SCT", "Lesion")
 SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
 
@@ -79,5 +83,5 @@ CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
 
 
 def private_code(flag: str) -> Code:
-    """The 99PACSNODE code of a kebab-case flag or refusal (PS3.3 8.1: its meaning is <= 64 long)."""
+    """The 99PACSNODE code of a kebab-case flag or refusal; CodeMeaning is LO, 64 at most."""
     return Code(flag, PRIVATE_SCHEME, flag.replace("-", " ")[:64])

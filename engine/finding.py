@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Protocol
 
 from pydicom.sr.coding import Code
@@ -74,7 +74,20 @@ class Report:
     measurement_version: str = "1"  # engine.measuring.MEASUREMENT_VERSION
 
 
+_EXACT = Context(prec=400)  # enough for every float64
+
+
 def printed(value: float, decimals: int) -> str:
     """A measured value as words show it: rounded half up on the float64's exact decimal value."""
+    return _half_up(Decimal(float(value)), decimals)
+
+
+def printed_cm(value_mm: float, decimals: int = 1) -> str:
+    """A measured length in mm as words show it in cm, rounded as `printed` does."""
+    return _half_up(_EXACT.divide(Decimal(float(value_mm)), 10), decimals)
+
+
+def _half_up(value: Decimal, decimals: int) -> str:
     step = Decimal(1).scaleb(-decimals)
-    return str(Decimal(float(value)).quantize(step, rounding=ROUND_HALF_UP))
+    rounded = value.quantize(step, rounding=ROUND_HALF_UP, context=_EXACT)
+    return str(rounded.copy_abs() if rounded == 0 else rounded)

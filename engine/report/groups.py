@@ -1,0 +1,141 @@
+"""One measurement group (PS3.16 TID 1411) for one finding."""
+
+from collections.abc import Iterator
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from engine import codes
+from engine.errors import InvalidReport
+from engine.finding import Finding, Report
+from engine.lesion import Measurements, Segment
+from engine.report import items
+from engine.report.sources import Sources, tracking_uid
+from engine.report.style import ReportStyle
+from engine.report.wording import comment_of, is_kebab, quality_flags
+
+EDITABLE = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI"
+
+
+def group(
+    finding: Finding, number: int, report: Report, sources: Sources, style: ReportStyle
+) -> Dataset:
+    """The group of `finding`, whose segment is number `number` in the referenced SEG."""
+    lesion = finding.lesion
+    return items.container(
+        codes.MEASUREMENT_GROUP,
+        [
+            *_identification(lesion.segment, style),
+            items.segment(codes.REFERENCED_SEGMENT, *sources.segmentation, number),
+            items.uidref(
+                codes.SOURCE_SERIES_FOR_SEGMENTATION, sources.segment_source_series_uid, "CONTAINS"
+            ),
+            *_site(finding),
+            *_algorithm(report, style),
+            *_numbers(lesion.segment, lesion.measurements),
+            *_evaluations(finding),
+            items.text(
+                codes.COMMENT,
+                comment_of(finding, is_demonstration=report.model.is_demonstration),
+                "CONTAINS",
+            ),
+        ],
+        "CONTAINS",
+    )
+
+
+def tracking_identifier(segment: Segment, style: ReportStyle) -> str:
+    """ "Lesion 1", or what makes OHIF take the group for one that can be edited."""
+    if style.tracking_identifier == "editable":
+        return EDITABLE
+    return f"{'Lesion' if segment.role == 'lesion' else 'Context'} {segment.number}"
+
+
+def finding_code(segment: Segment) -> Code:
+    """What the mask object says the segment is."""
+    if segment.property_type is not None:
+        return segment.property_type
+    return codes.LESION if segment.role == "lesion" else codes.SPATIAL_CONCEPT
+
+
+def _identification(segment: Segment, style: ReportStyle) -> Iterator[Dataset]:
+    yield items.text(
+        codes.TRACKING_IDENTIFIER, tracking_identifier(segment, style), "HAS OBS CONTEXT"
+    )
+    yield items.uidref(codes.TRACKING_UNIQUE_IDENTIFIER, tracking_uid(segment), "HAS OBS CONTEXT")
+    yield items.code(codes.FINDING, finding_code(segment), "CONTAINS")
+
+
+def _site(finding: Finding) -> Iterator[Dataset]:
+    site, side = finding.description.site, finding.description.laterality
+    if site is None:
+        return
+    laterality = [items.code(codes.LATERALITY, side, "HAS CONCEPT MOD")] if side else []
+    yield items.code(codes.FINDING_SITE, site, "HAS CONCEPT MOD", laterality)
+
+
+def _algorithm(report: Report, style: ReportStyle) -> Iterator[Dataset]:
+    """TID 4019: who wrote the words, with what measured as a parameter."""
+    model = report.model
+    measured_by = f"measured by {style.software_version}, definitions {report.measurement_version}"
+    yield items.text(codes.ALGORITHM_NAME, model.name, "HAS CONCEPT MOD")
+    yield items.text(codes.ALGORITHM_VERSION, model.version, "HAS CONCEPT MOD")
+    yield items.text(codes.ALGORITHM_PARAMETERS, measured_by, "HAS CONCEPT MOD")
+
+
+def _numbers(segment: Segment, measured: Measurements) -> Iterator[Dataset]:
+    """The NUMs in the order viewers show them; those with children carry the outline.
+
+    OHIF shows a report blank whose groups have no SCOORD, and drops the label of a NUM that has
+    children and none, so that every NUM with a modifier gets it, the first one always among them.
+    """
+    suv, unit = codes.SUV_BODY_WEIGHT, codes.GRAM_PER_ML_SUVBW
+    outline = _outline(segment, measured)
+    for value, derivation in (
+        (measured.suv_max, codes.MAXIMUM),
+        (measured.suv_mean, codes.MEAN),
+        (measured.suv_peak, codes.PEAK),
+    ):
+        if value is not None:
+            modifiers = [
+                items.code(codes.DERIVATION, derivation, "HAS CONCEPT MOD"),
+                _method(codes.SUV_BODY_WEIGHT_METHOD),
+            ]
+            yield items.num(suv, value, unit, [*modifiers, outline])
+    yield items.num(
+        codes.METABOLIC_VOLUME,
+        measured.volume_cm3,
+        codes.CUBIC_CENTIMETER,
+        [_method(codes.SEGMENTED_VOXELS_METHOD), outline],
+    )
+    for value, name, unit in (
+        (measured.total_lesion_glycolysis_g, codes.TOTAL_LESION_GLYCOLYSIS, codes.GRAM),
+        (measured.long_axis_mm, codes.LONG_AXIS, codes.MILLIMETER),
+        (measured.short_axis_mm, codes.SHORT_AXIS, codes.MILLIMETER),
+    ):
+        if value is not None:
+            yield items.num(name, value, unit)
+
+
+def _method(method: Code) -> Dataset:
+    return items.code(codes.MEASUREMENT_METHOD, method, "HAS CONCEPT MOD")
+
+
+def _outline(segment: Segment, measured: Measurements) -> Dataset:
+    image, points = measured.hottest_slice, measured.hottest_slice_contour
+    if image is None or not points:
+        problem = f"segment {segment.number} has no outline in a PET slice to refer to"
+        raise InvalidReport((problem,))
+    return items.polyline(codes.IMAGE_REGION, points, items.slice_image(image), "INFERRED FROM")
+
+
+def _evaluations(finding: Finding) -> Iterator[Dataset]:
+    refusal = finding.lesion.measurements.suv_refusal
+    if refusal is not None:
+        yield items.code(codes.SUV_REFUSED, codes.private_code(refusal), "CONTAINS")
+    for flags, name in (
+        (quality_flags(finding), codes.QUALITY_FLAG),
+        (finding.description.warnings, codes.CONSISTENCY_FLAG),
+    ):
+        for flag in filter(is_kebab, dict.fromkeys(flags)):
+            yield items.code(name, codes.private_code(flag), "CONTAINS")

@@ -1,0 +1,112 @@
+"""The sentences of an SR that no describer writes: flags, provenance, definitions, absences."""
+
+import re
+from collections.abc import Iterator
+
+from engine.acquisition import SuvConversion, SuvRefusal
+from engine.finding import Finding, Report, Unreported, printed
+
+DEMONSTRATION = "DEMONSTRATION, not for clinical use."
+PEAK_DEFINITION = (
+    "SUVpeak is the highest mean of a 1 cm3 sphere (radius 6.2 mm) centred on a voxel of the"
+    " segment; each voxel counts by the fraction of it that lies inside the sphere."
+)
+AXES_DEFINITION = (
+    "Long and short axis are taken on the 0.5 iso-contour of the segment in an axial slice of the"
+    " PET grid; they are not the size on CT."
+)
+
+
+def comment_of(finding: Finding, *, is_demonstration: bool) -> str:
+    """The Comment of one group: the describer's text, then every flag in plain words."""
+    parts = [DEMONSTRATION] if is_demonstration else []
+    parts.append(finding.description.text.strip())
+    flags = [*quality_flags(finding), *finding.description.warnings]
+    if flags:
+        parts.append(_flags_in_words(flags))
+    return plain(" ".join(parts))
+
+
+def quality_flags(finding: Finding) -> tuple[str, ...]:
+    """What was noticed of a segment and its measurements, each once, in order."""
+    lesion = finding.lesion
+    return tuple(dict.fromkeys([*lesion.segment.flags, *lesion.measurements.flags]))
+
+
+def is_kebab(flag: str) -> bool:
+    """Whether a flag can be a code value."""
+    return re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", flag) is not None and len(flag) <= 64
+
+
+def notes_of(report: Report, without_voxels: tuple[Finding, ...] = ()) -> list[str]:
+    """The Comments of the document as a whole, a sentence or two each."""
+    notes = [*report.notes]
+    notes += [_absent(unreported) for unreported in report.unreported]
+    notes += [_vanished(finding) for finding in without_voxels]
+    notes += [_acquisition(report), _suv(report), PEAK_DEFINITION, AXES_DEFINITION]
+    notes.append(
+        f"Measurements follow pacsnode's definitions, version {report.measurement_version}."
+    )
+    flags = tuple(dict.fromkeys([*report.scan.acquisition.flags, *report.scan.suv.flags]))
+    if flags:
+        notes.append(_flags_in_words(flags))
+    return [plain(note) for note in notes]
+
+
+def plain(text: str) -> str:
+    """Text without control characters, which a peer's labels may carry."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+
+
+def _flags_in_words(flags: tuple[str, ...] | list[str]) -> str:
+    return f"Flags: {', '.join(flag.replace('-', ' ') for flag in flags)}."
+
+
+def _absent(unreported: Unreported) -> str:
+    return (
+        f'Not measured: segment {unreported.number} ("{unreported.label[:64]}"),'
+        f" {unreported.code}: {unreported.sentence}"
+    )
+
+
+def _vanished(finding: Finding) -> str:
+    segment = finding.lesion.segment
+    drawn = segment.drawn_volume_cm3
+    volume = "" if drawn is None else f" It was drawn with {printed(drawn, 3)} cm3."
+    return (
+        f'Not measured: segment {segment.number} ("{segment.label[:64]}"), below-pet-resolution:'
+        f" it holds the centre of no PET voxel.{volume}"
+    )
+
+
+def _acquisition(report: Report) -> str:
+    acquisition = report.scan.acquisition
+    tracer = acquisition.tracer.meaning if acquisition.tracer else acquisition.tracer_name
+    stated = [
+        f"tracer {tracer or 'not stated'}",
+        f"Units {acquisition.units or 'not stated'}",
+        f"DecayCorrection {acquisition.decay_correction or 'not stated'}",
+        *_quantities(report),
+    ]
+    return f"PET: {', '.join(stated)}."
+
+
+def _quantities(report: Report) -> Iterator[str]:
+    acquisition, suv = report.scan.acquisition, report.scan.suv
+    used = suv if isinstance(suv, SuvConversion) else None
+    dose_bq = (used and used.dose_bq) or acquisition.radionuclide_total_dose_bq
+    weight_kg = (used and used.weight_kg) or acquisition.patient_weight_kg
+    if dose_bq is not None:
+        yield f"injected dose {printed(dose_bq / 1e6, 1)} MBq"
+    if weight_kg is not None:
+        yield f"body weight {printed(weight_kg, 1)} kg"
+    if used is not None and used.uptake_min is not None:
+        yield f"uptake time {printed(used.uptake_min, 1)} min"
+
+
+def _suv(report: Report) -> str:
+    suv = report.scan.suv
+    if isinstance(suv, SuvRefusal):
+        return f"SUV refused ({suv.code}): {suv.sentence}"
+    norm = "" if suv.norm == "bw" else f" The image was normalised to {suv.norm}."
+    return f"SUV by body weight. Reference time: {suv.rule.rstrip('.')}.{norm}"
