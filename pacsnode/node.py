@@ -1,4 +1,4 @@
-"""The node: the archive, the listener in front of it, and the worker process that it keeps alive."""
+"""The node: an archive, the listener in front of it, the worker process behind it."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Self
 
@@ -132,14 +133,15 @@ class WorkerProcess:
             if not name.startswith("PACSNODE_") or name.startswith("PACSNODE_TEST_")
         }
         command = [sys.executable, "-P", "-m", "pacsnode.worker"]
-        self._process = process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+        process = subprocess.Popen(  # noqa: S603 our own interpreter, fixed arguments
+            command, stdin=subprocess.PIPE, env=environment
+        )
+        self._process = process
         log.event("worker-started", pid=process.pid)
         assert process.stdin is not None  # noqa: S101 asked for above
-        try:
+        with suppress(BrokenPipeError):  # it ended before it read; its status tells why
             process.stdin.write(self._settings)
             process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it ended before it read; its status tells why
         while process.poll() is None and not self._stopping.wait(0.1):
             pass
         _end(process)
@@ -171,10 +173,8 @@ def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None)
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Close the pipe, which asks the worker to end, and see to it that it does."""
     if process.stdin is not None:
-        try:
+        with suppress(BrokenPipeError):
             process.stdin.close()
-        except BrokenPipeError:
-            pass
     for firmer in (process.terminate, process.kill):
         try:
             process.wait(STOP_WITHIN_S)

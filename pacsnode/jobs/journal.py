@@ -15,7 +15,7 @@ PARKED = "delivery-parked"
 def write(
     archive: Archive,
     study: str,
-    mask: str,
+    mask: str | None,
     state: CaseState,
     code: str,
     reasons: Sequence[str],
@@ -52,7 +52,7 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
 def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
     """Where the report stands when no destination is left to wait for."""
     lines = archive.decisions(order["study"], order["mask"])
-    standing = {name: _last_about(lines, order["seed"], name) for name in order["destinations"]}
+    standing = {name: last_about(lines, order["seed"], name) for name in order["destinations"]}
     codes = {line.code if line is not None else None for line in standing.values()}
     if codes == {DELIVERED_TO}:
         _write_delivery(
@@ -78,7 +78,8 @@ def last_report(lines: Sequence[Decision], *, but: str) -> str | None:
     return next((uid for uid in made if isinstance(uid, str) and uid != but), None)
 
 
-def _last_about(lines: Sequence[Decision], seed: str, name: str) -> Decision | None:
+def last_about(lines: Sequence[Decision], seed: str, name: str) -> Decision | None:
+    """The last line about the report of this seed at one destination."""
     about = (
         line
         for line in reversed(lines)

@@ -75,7 +75,7 @@ def _kept_or_new(order: ReportOrder, desk: Desk) -> list[str]:
 
 def _style(order: ReportOrder, desk: Desk) -> ReportStyle:
     look = desk.settings.report
-    style = ReportStyle(
+    return ReportStyle(
         seed=order["seed"],
         series_description=look.series_description,
         series_number=look.series_number,
@@ -83,7 +83,6 @@ def _style(order: ReportOrder, desk: Desk) -> ReportStyle:
         device_serial_number=look.device_serial_number,
         predecessors=_predecessors(order, desk),
     )
-    return style
 
 
 def _predecessors(order: ReportOrder, desk: Desk) -> tuple[Predecessor, ...]:

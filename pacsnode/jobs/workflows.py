@@ -40,9 +40,14 @@ def report_id(order: ReportOrder, tries: int) -> str:
     return f"report:{order['seed']}:{tries}"
 
 
+def delivery_prefix(order: DeliveryOrder) -> str:
+    """One document and one destination are one job; what the ids of all its tries begin with."""
+    return f"deliver:{order['documents'][-1]}:{order['destination']}:"
+
+
 def delivery_id(order: DeliveryOrder, tries: int) -> str:
-    """One document and one destination are one job."""
-    return f"deliver:{order['documents'][-1]}:{order['destination']}:{tries}"
+    """The id of one try."""
+    return f"{delivery_prefix(order)}{tries}"
 
 
 def enqueue_report(order: ReportOrder, tries: int, delay_s: float | None = None) -> None:

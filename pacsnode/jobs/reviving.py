@@ -1,0 +1,115 @@
+"""Work that stopped outside its own workflow: given up, broken off or parked, and taken up."""
+
+import logging
+import time
+
+from dbos import DBOS, WorkflowStatus, WorkflowStatusString
+
+from pacsnode import log
+from pacsnode.jobs import journal
+from pacsnode.jobs.desk import Desk
+from pacsnode.jobs.orders import DeliveryOrder, ReportOrder
+from pacsnode.jobs.workflows import (
+    COUNTED_TRIES,
+    CRASHES,
+    delivery_prefix,
+    enqueue_delivery,
+    enqueue_report,
+)
+from storage.records import Decision
+
+_ACTIVE = {
+    WorkflowStatusString.PENDING.value,
+    WorkflowStatusString.ENQUEUED.value,
+    WorkflowStatusString.DELAYED.value,
+}
+_BROKEN = [
+    WorkflowStatusString.ERROR.value,
+    WorkflowStatusString.MAX_RECOVERY_ATTEMPTS_EXCEEDED.value,
+    WorkflowStatusString.CANCELLED.value,
+]
+
+
+def take_up_deliveries(desk: Desk) -> None:
+    """At the start of a process: try parked deliveries once more, and start any that is missing."""
+    for line in desk.archive.latest_decisions(states=("reported", "failed")):
+        lines = desk.archive.decisions(line.study_instance_uid, line.mask_instance_uid)
+        for name in line.facts.get("destinations", ()) if "documents" in line.facts else ():
+            about = journal.last_about(lines, line.facts["seed"], name)
+            if about is None or about.code != journal.DELIVERED_TO:
+                _take_up(_delivery_of(line, name))
+
+
+def _take_up(order: DeliveryOrder) -> None:
+    tries = DBOS.list_workflows(
+        workflow_id_prefix=delivery_prefix(order), load_input=False, load_output=False
+    )
+    if not any(job.status in _ACTIVE for job in tries):
+        enqueue_delivery(order, 1 + max(map(_tries_of, tries), default=0))
+
+
+def _delivery_of(line: Decision, destination: str) -> DeliveryOrder:
+    return DeliveryOrder(
+        study=line.study_instance_uid,
+        mask=str(line.mask_instance_uid),
+        seed=line.facts["seed"],
+        documents=list(line.facts["documents"]),
+        destination=destination,
+        destinations=list(line.facts["destinations"]),
+    )
+
+
+class Reviver:
+    """Looks now and then for jobs that ended in an error or ended the process too often."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._seen: set[str] = set()
+
+    def look(self) -> None:
+        """Try again what may be tried, and write down what is given up."""
+        broken = DBOS.list_workflows(status=_BROKEN, load_input=False, load_output=False)
+        for found in broken:
+            if found.workflow_id not in self._seen:
+                job = DBOS.list_workflows(workflow_ids=[found.workflow_id])[0]
+                self._revive(job)
+                self._seen.add(found.workflow_id)
+        self._shorten_delays()
+
+    def _revive(self, job: WorkflowStatus) -> None:
+        if job.input is None:
+            return
+        order, tries = job.input["args"]
+        log.event(
+            "job-broken-off", level=logging.ERROR, workflow_id=job.workflow_id, status=job.status
+        )
+        if job.name == "deliver":
+            enqueue_delivery(order, tries + 1, self._desk.backoff.delay_s(tries))
+        elif job.name == "report":
+            self._revive_report(order, tries, job.status)
+
+    def _revive_report(self, order: ReportOrder, tries: int, status: str) -> None:
+        lines = self._desk.archive.decisions(order["study"], order["mask"])
+        last = journal.last_of_seed(lines, order["seed"])
+        if last is None or last.state not in ("ready", "running"):
+            return
+        if status == WorkflowStatusString.ERROR.value and tries < COUNTED_TRIES:
+            enqueue_report(order, tries + 1, self._desk.backoff.delay_s(tries))
+            return
+        journal.write(
+            self._desk.archive, order["study"], order["mask"], "failed", "process-ended",
+            [f"The worker process ended {CRASHES + 1} times while it made this report."],
+            seed=order["seed"],
+        )  # fmt: skip
+
+    def _shorten_delays(self) -> None:
+        """No try is further away than the longest pause, even where the clock was set back."""
+        latest_ms = (time.time() + self._desk.backoff.cap_s) * 1000
+        delayed = WorkflowStatusString.DELAYED.value
+        for job in DBOS.list_workflows(status=delayed, load_input=False, load_output=False):
+            if job.delay_until_epoch_ms is not None and job.delay_until_epoch_ms > latest_ms:
+                DBOS.set_workflow_delay(job.workflow_id, delay_seconds=self._desk.backoff.cap_s)
+
+
+def _tries_of(job: WorkflowStatus) -> int:
+    return int(job.workflow_id.rpartition(":")[2])

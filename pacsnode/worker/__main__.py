@@ -1,0 +1,28 @@
+"""python -m pacsnode.worker: the worker as `serve` starts it, with settings on standard input."""
+
+import os
+import sys
+
+from pacsnode import log
+from pacsnode.errors import NodeError
+from pacsnode.settings import Settings
+from pacsnode.worker.running import run
+from storage.errors import StorageError
+
+
+def main() -> int:
+    """Read the settings, one line of JSON, and work until standard input ends."""
+    settings = Settings.model_validate_json(sys.stdin.buffer.readline())
+    log.set_up(settings.log_level)
+    try:
+        return run(settings, lifeline=sys.stdin.buffer)
+    except (NodeError, StorageError) as exc:
+        log.event("worker-cannot-start", error=exc, reason=str(exc))
+        return 1
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    # a case in progress goes on after the next start: its thread must not hold this process
+    os._exit(status)

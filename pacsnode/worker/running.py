@@ -1,0 +1,164 @@
+"""The worker from start to end: its lock, its durable work, its loop."""
+
+import fcntl
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+from engine.describing.template import Template
+from pacsnode import log
+from pacsnode.errors import NodeError
+from pacsnode.jobs import journal
+from pacsnode.jobs.desk import Backoff, Desk
+from pacsnode.jobs.opening import durable
+from pacsnode.jobs.reviving import Reviver, take_up_deliveries
+from pacsnode.jobs.workflows import work_at
+from pacsnode.settings import Settings
+from pacsnode.worker.deciding import decide
+from pacsnode.worker.watching import Watch
+from storage.archive import Archive
+from storage.errors import StorageError
+
+POLL_S = 0.2
+REVIVE_EVERY_S = 2.0
+PREDECESSOR_ENDS_WITHIN_S = 20.0
+DRAIN_S = 5
+
+
+def run(settings: Settings, *, lifeline: BinaryIO | None = None) -> int:
+    """Work until SIGTERM, SIGINT or the end of `lifeline`; gives the exit code.
+
+    With a lifeline SIGINT is left to the process at its other end, which is told by the same
+    terminal. Raises NodeError where another worker has this home, StorageError.
+    """
+    stopping = threading.Event()
+    _stop_on_signals(stopping, interrupts=lifeline is None)
+    if lifeline is not None:
+        threading.Thread(target=_until_end, args=(lifeline, stopping), daemon=True).start()
+    with working(settings) as worker:
+        log.event("worker-ready", pid=os.getpid())
+        while not stopping.wait(POLL_S):
+            worker.turn()
+    return 0
+
+
+class Worker:
+    """One loop's state; `turn` is one round of it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._watch = Watch(desk.archive, desk.settings.assembly.quiet_s)
+        self._reviver = Reviver(desk)
+        self._revived_s = time.monotonic()
+
+    def begin(self) -> None:
+        """Take up what an earlier process left."""
+        self._watch.again(
+            line.study_instance_uid
+            for line in self._desk.archive.latest_decisions(states=("waiting", "ready", "running"))
+        )
+        take_up_deliveries(self._desk)
+        self._reviver.look()
+
+    def turn(self) -> None:
+        """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
+        try:
+            self._watch.poll()
+            for study in self._watch.due():
+                self._look_at(study)
+            if time.monotonic() - self._revived_s >= REVIVE_EVERY_S:
+                self._reviver.look()
+                self._revived_s = time.monotonic()
+        except Exception as exc:  # noqa: BLE001 the worker's loop outlives whatever goes wrong in it
+            log.event(
+                "worker-fault", level=logging.ERROR, error=exc, where=log.where(exc),
+                reason=str(exc) if isinstance(exc, StorageError) else None,
+            )  # fmt: skip
+
+    def _look_at(self, study: str) -> None:
+        try:
+            self._watch.looked_at(study, decide(study, self._desk, self._watch.is_quiet))
+        except StorageError:
+            raise  # the study stays due
+        except Exception as exc:  # noqa: BLE001 the worker's loop: one study must not stop the next
+            self._watch.looked_at(study)
+            place = f"{type(exc).__name__} at {log.where(exc)}"
+            log.event(
+                "study-fault", level=logging.ERROR, study_instance_uid=study, error=exc,
+                where=log.where(exc),
+            )  # fmt: skip
+            journal.write(
+                self._desk.archive, study, None, "failed", "defect",
+                [f"The program failed while it looked at this study: {place}."],
+            )  # fmt: skip
+
+
+@contextmanager
+def working(
+    settings: Settings, *, backoff: Backoff | None = None, deadline_s: float = 3600.0
+) -> Iterator[Worker]:
+    """A worker on the home of these settings, its jobs running, until the block ends."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reserve_bytes = settings.listen.free_space_reserve_mb << 20
+    with (
+        _alone_in(settings.home),
+        Archive.open(settings.home / "archive", reserve_bytes=reserve_bytes) as archive,
+    ):
+        desk = Desk(archive, settings, Template(), backoff or Backoff(), deadline_s)
+        work_at(desk)
+        try:
+            with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S):
+                worker = Worker(desk)
+                worker.begin()
+                yield worker
+        finally:
+            work_at(None)
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Hold the home for this worker alone; the kernel lets it go with the process.
+
+    A worker that is being replaced is given a while to end.
+    """
+    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + PREDECESSOR_ENDS_WITHIN_S
+        while not _locked(folder):
+            if time.monotonic() > deadline:
+                raise NodeError(
+                    f"Another worker works on {home}: stop it, or give this one its own home"
+                )
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _locked(folder: int) -> bool:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stop_on_signals(stopping: threading.Event, *, interrupts: bool) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal if interrupts else signal.SIG_IGN)
+
+
+def _until_end(lifeline: BinaryIO, stopping: threading.Event) -> None:
+    while lifeline.read(4096):
+        pass
+    stopping.set()

@@ -1,0 +1,98 @@
+"""Which studies to look at now: those that changed, and those that fell quiet."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from storage.archive import Archive
+
+SETTLE_S = 0.5  # a study is not looked at between two objects of one association
+IMPATIENT_S = 5.0  # nor left alone for longer than this while objects keep coming
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    began_s: float  # monotonic
+    cursor_before: int
+
+
+class Watch:
+    """Turns the archive's change counter into studies that are due.
+
+    Quiet is measured by the monotonic clock from when a change was seen, so that a clock set
+    back or forward neither hurries a study nor holds it up. The wall clock counts once: for what
+    came before this process began.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        quiet_s: float,
+        *,
+        cursor: int = 0,
+        clock_s: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._archive = archive
+        self._quiet_s = quiet_s
+        self._clock_s = clock_s
+        self._now = now
+        self._cursor = cursor
+        self._polled = False
+        self._last_s: dict[str, float] = {}
+        self._changes: dict[str, _Change] = {}
+        self._waiting: dict[str, frozenset[str]] = {}
+
+    @property
+    def settled_cursor(self) -> int:
+        """Every change up to here was looked at."""
+        before = (change.cursor_before for change in self._changes.values())
+        return min(before, default=self._cursor)
+
+    def poll(self) -> tuple[str, ...]:
+        """Note what changed; gives the studies that did."""
+        cursor, changed = self._archive.changed_since(self._cursor)
+        for study in changed:
+            if self._polled:
+                self._last_s[study] = self._clock_s()
+            self.again([study])
+            self.again(other for other, needs in self._waiting.items() if study in needs)
+        self._cursor = cursor
+        self._polled = True
+        return changed
+
+    def again(self, studies: Iterable[str]) -> None:
+        """Look at these studies as if they had changed; their quiet time goes on."""
+        for study in studies:
+            self._changes.setdefault(study, _Change(self._clock_s(), self._cursor))
+
+    def due(self) -> tuple[str, ...]:
+        """Studies to look at now; `looked_at` takes them off."""
+        changed = [study for study in self._changes if self._has_settled(study)]
+        quiet = [study for study, needs in self._waiting.items() if all(map(self.is_quiet, needs))]
+        return tuple(dict.fromkeys([*changed, *quiet]))
+
+    def looked_at(self, study: str, waits_for: Iterable[str] = ()) -> None:
+        """The study was decided on; when it waits, look again once all of `waits_for` is quiet."""
+        self._changes.pop(study, None)
+        self._waiting.pop(study, None)
+        if needs := frozenset(waits_for):
+            self._waiting[study] = needs
+
+    def is_quiet(self, study: str) -> bool:
+        """Whether nothing came for the study for as long as the settings say."""
+        return self._still_s(study) >= self._quiet_s
+
+    def _has_settled(self, study: str) -> bool:
+        if self._still_s(study) >= min(SETTLE_S, self._quiet_s):
+            return True
+        return self._clock_s() - self._changes[study].began_s >= IMPATIENT_S
+
+    def _still_s(self, study: str) -> float:
+        if study not in self._last_s:
+            last = self._archive.last_received_at(study)
+            ago_s = (self._now() - last).total_seconds() if last is not None else 0.0
+            # a stamp from the future says that the clock was set back: wait the full time
+            self._last_s[study] = self._clock_s() - max(ago_s, 0.0)
+        return self._clock_s() - self._last_s[study]
