@@ -1,0 +1,177 @@
+"""A replay from its inputs to its outputs."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pacsnode.replay.cases import CaseResult, Ledger, Order, write_findings
+from pacsnode.replay.manifest import write_manifest
+from pacsnode.replay.planning import Plan, Planned, plan_cases
+from pacsnode.replay.reporting import report_one
+from pacsnode.replay.sources import NotRead, files_of
+from pacsnode.replay.workers import run_all
+from pacsnode.settings import Settings
+from storage.archive import Archive
+from storage.errors import Unkeepable
+
+Progress = Callable[[str, int, int | None], None]  # what is done, how many so far, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to replay. `shard` is (I, N), I counted from 1."""
+
+    inputs: tuple[Path, ...]
+    out: Path
+    settings: Settings
+    workers: int = 1
+    shard: tuple[int, int] = (1, 1)
+
+    @property
+    def suffix(self) -> str:
+        """What tells this shard's files from those of the others in one output folder."""
+        return "" if self.shard[1] == 1 else f".{self.shard[0]}-of-{self.shard[1]}"
+
+    @property
+    def index(self) -> Path:
+        return self.out / f"index{self.suffix}"
+
+    @property
+    def findings(self) -> Path:
+        return self.out / f"findings{self.suffix}.csv"
+
+    @property
+    def manifest(self) -> Path:
+        return self.out / f"run{self.suffix}.json"
+
+
+@dataclass(slots=True)
+class Files:
+    """What became of every file among the inputs."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    not_read: list[NotRead] = field(default_factory=list)
+    set_aside: list[NotRead] = field(default_factory=list)  # kept, but not the first of its UID
+    origins: dict[Path, str] = field(default_factory=dict)
+
+    def count(self, outcome: str) -> None:
+        """Count one more file with this outcome."""
+        self.counts[outcome] = self.counts.get(outcome, 0) + 1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that run.json says of a replay."""
+
+    request: Request
+    started_at: datetime
+    files: Files = field(default_factory=Files)
+    plan: Plan = field(default_factory=Plan)
+    results: list[CaseResult] = field(default_factory=list)
+    resumed: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything went wrong; a refusal is a result, not a failure."""
+        return self.stopped or any(result.outcome == "failed" for result in self.results)
+
+
+def replay(request: Request, progress: Progress = lambda *_: None) -> Outcome:
+    """Find every case in the inputs, report each, write findings.csv and run.json.
+
+    Ctrl-C ends it early with what is done so far; the same request then goes on from there.
+    """
+    began = time.monotonic()
+    outcome = Outcome(request, datetime.now(UTC))
+    request.out.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome.plan = _register_and_plan(request, outcome.files, progress)
+        _report_all(request, outcome, progress)
+    except KeyboardInterrupt:
+        outcome.stopped = True
+    with request.findings.open("w", encoding="utf-8", newline="") as stream:
+        outcome.rows = write_findings(stream, outcome.results)
+    outcome.seconds = time.monotonic() - began
+    write_manifest(request.manifest, outcome)
+    return outcome
+
+
+def _register_and_plan(request: Request, files: Files, progress: Progress) -> Plan:
+    # the index says where files lie now: it is made anew from them, never trusted from before
+    shutil.rmtree(request.index, ignore_errors=True)
+    with Archive.open_in_place(request.index) as archive:
+        for number, source in enumerate(files_of(request.inputs, request.out), start=1):
+            progress("reading headers", number, None)
+            if isinstance(source, NotRead):
+                files.count("not-dicom" if "directory" in source.reason else "unreadable")
+                files.not_read.append(source)
+                continue
+            try:
+                kept = archive.register(source.path)
+            except Unkeepable as exc:
+                files.count("unreadable")
+                files.not_read.append(NotRead(source.origin, str(exc)))
+                continue
+            files.count(kept.outcome)
+            files.origins.setdefault(source.path, source.origin)
+            if kept.outcome in ("header-differs", "quarantined"):
+                files.set_aside.append(NotRead(source.origin, kept.outcome))
+        return plan_cases(
+            archive, request.settings, request.out, request.shard, files.origins,
+            lambda done, total: progress("pairing", done, total),
+        )  # fmt: skip
+
+
+def _report_all(request: Request, outcome: Outcome, progress: Progress) -> None:
+    ledger = Ledger(request.out)
+    total = len(outcome.plan.ready)
+    for wave in _waves(outcome.plan.ready):
+        orders = []
+        for planned in wave:
+            done = ledger.read(planned.order.seed)
+            if done is None:
+                orders.append(planned.order)
+            else:
+                outcome.results.append(done)
+                outcome.resumed += 1
+        progress("reporting", len(outcome.results), total)
+        with closing(_run(orders, request.workers)) as pairs:
+            for order, result in pairs:
+                ledger.write(order.seed, result)
+                outcome.results.append(result)
+                progress("reporting", len(outcome.results), total)
+
+
+def _run(orders: Sequence[Order], workers: int) -> Generator[tuple[Order, CaseResult], None, None]:
+    """Results as they come; closed early, cases under way are dropped and their processes end."""
+    if not orders:
+        return
+    stop = threading.Event()
+    done = run_all(orders, report_one, workers=workers, stop=stop)
+    try:
+        while (pair := done.get()) is not None:
+            yield pair
+    except BaseException:
+        stop.set()
+        while done.get() is not None:
+            pass
+        raise
+
+
+def _waves(planned: Sequence[Planned]) -> Iterator[list[Planned]]:
+    """Cases in an order in which a mask comes after the one whose report it takes the place of."""
+    waiting = list(planned)
+    while waiting:
+        open_masks = {case.order.mask_instance_uid for case in waiting}
+        wave = [case for case in waiting if case.earlier not in open_masks] or waiting
+        yield wave
+        reached = {case.order.mask_instance_uid for case in wave}
+        waiting = [case for case in waiting if case.order.mask_instance_uid not in reached]

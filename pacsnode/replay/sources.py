@@ -1,0 +1,104 @@
+"""The files that the inputs of a replay come down to."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from pacsnode.replay.unpacking import BadArchive, kind_of_archive, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file that may be a DICOM object: where it lies, and what a person calls it."""
+
+    path: Path
+    origin: str  # the path, or ARCHIVE!MEMBER
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """Something among the inputs that is no DICOM object or cannot be read, and why."""
+
+    origin: str
+    reason: str
+
+
+def files_of(inputs: Sequence[Path], out: Path) -> Iterator[Source | NotRead]:
+    """Every file that `inputs` name or hold, in a stable order; archives are unpacked under `out`.
+
+    Nothing in the inputs is changed. Hidden files, and `out` itself, are passed over.
+    """
+    seen: set[Path] = set()
+    for given in inputs:
+        for found in _files_under(given, out.resolve()):
+            if isinstance(found, NotRead):
+                yield found
+            elif found.path not in seen:
+                seen.add(found.path)
+                yield found
+
+
+def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:
+    if given.is_dir():
+        for path in _walk(given, out):
+            if path.name.upper() == "DICOMDIR":
+                yield NotRead(str(path), "a directory of files, which are read themselves")
+            else:
+                yield from _file(path, out)
+    elif given.name.upper() == "DICOMDIR":
+        yield from _listed_in(given)
+    else:
+        yield from _file(given, out)
+
+
+def _walk(folder: Path, out: Path) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):
+        place = Path(here)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (place / name).resolve() != out
+        )
+        yield from (place / name for name in sorted(names) if not name.startswith("."))
+
+
+def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
+    try:
+        kind = kind_of_archive(path)
+        if kind is None:
+            yield Source(path.resolve(), str(path))
+            return
+        for member in unpack(path, kind, out / ".extracted"):
+            yield Source(member.path, f"{path}!{member.name}")
+    except BadArchive as exc:
+        yield NotRead(str(path), str(exc))
+    except OSError as exc:
+        yield NotRead(str(path), f"cannot be read: {exc.strerror}")
+
+
+def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
+    """The files that a DICOMDIR refers to (PS3.3 F.3.2.2, ReferencedFileID), inside its folder."""
+    try:
+        directory = dcmread(dicomdir, specific_tags=["DirectoryRecordSequence"])
+        if directory.file_meta.MediaStorageSOPClassUID != MediaStorageDirectoryStorage:
+            raise InvalidDicomError
+        records = list(directory.get("DirectoryRecordSequence", ()))
+    except (InvalidDicomError, AttributeError, OSError, ValueError, NotImplementedError):
+        yield NotRead(str(dicomdir), "is called DICOMDIR and is none")
+        return
+    root = dicomdir.parent.resolve()
+    for record in records:
+        stated = record.get("ReferencedFileID")
+        if not stated:
+            continue
+        parts = [stated] if isinstance(stated, str) else list(stated)
+        path = root.joinpath(*parts).resolve()
+        if not path.is_relative_to(root):
+            yield NotRead(str(dicomdir), "refers to a file outside its own folder")
+        elif not path.is_file():
+            yield NotRead(str(path), "is named in the DICOMDIR and is not there")
+        else:
+            yield Source(path, str(path))

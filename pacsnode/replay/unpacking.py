@@ -1,0 +1,137 @@
+"""Archives unpacked without trusting them: no member chooses its path, size or number."""
+
+import hashlib
+import json
+import lzma
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+Kind = Literal["zip", "tar"]
+
+LARGEST_MEMBER = 8 << 30  # bytes
+LARGEST_TOTAL = 256 << 30
+MOST_MEMBERS = 2_000_000
+LARGEST_RATIO = 300  # of unpacked to packed bytes, above RATIO_COUNTS_FROM
+RATIO_COUNTS_FROM = 1 << 30
+FREE_SPACE_LEFT = 1 << 30
+PIECE = 1 << 20
+
+
+class BadArchive(Exception):
+    """An archive that cannot, or must not, be unpacked; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file out of an archive: where it lies now, and what it was called there."""
+
+    path: Path
+    name: str
+
+
+def kind_of_archive(path: Path) -> Kind | None:
+    """What the first bytes say; an object with the DICM prefix is DICOM whatever precedes it."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start[128:132] == b"DICM":
+        return None
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if start[257:262] == b"ustar":
+        return "tar"
+    packed = start.startswith((b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh"))
+    stem = path.name.lower()
+    tar_like = ".tar." in stem or stem.endswith((".tgz", ".txz", ".tbz2"))
+    return "tar" if packed and tar_like else None
+
+
+def unpack(archive: Path, kind: Kind, under: Path) -> Iterator[Member]:
+    """Every regular file of an archive, unpacked once under `under` by running number.
+
+    A second run finds them there. Raises BadArchive.
+    """
+    folder = under / _key(archive)
+    listing = folder / "members.json"
+    if not listing.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        names = list(_unpack_all(archive, kind, folder))
+        part = listing.with_suffix(".part")
+        part.write_text(json.dumps(names), "utf-8")
+        part.rename(listing)
+    for number, name in enumerate(json.loads(listing.read_text("utf-8"))):
+        yield Member(folder / f"{number:07d}", name)
+
+
+def _key(archive: Path) -> str:
+    """The same for the same file as long as it is not changed."""
+    state = archive.stat()
+    text = f"{archive.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
+
+
+def _unpack_all(archive: Path, kind: Kind, folder: Path) -> Iterator[str]:
+    total = 0
+    packed = archive.stat().st_size
+    open_members = _zip_members if kind == "zip" else _tar_members
+    try:
+        for number, (name, stream) in enumerate(open_members(archive)):
+            if number >= MOST_MEMBERS:
+                raise BadArchive(f"holds more than {MOST_MEMBERS} files")
+            total = _copy(stream, folder / f"{number:07d}", total, packed)
+            yield name
+    except (
+        zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
+        NotImplementedError, RuntimeError,  # zipfile: unknown method; a password is needed
+    ) as exc:  # fmt: skip
+        raise BadArchive(f"is a damaged or locked {kind} archive ({type(exc).__name__})") from exc
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as opened:
+        for entry in opened.infolist():
+            if not entry.is_dir() and not _hidden(entry.filename):
+                with opened.open(entry) as stream:
+                    yield entry.filename, stream
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(archive, "r|*") as opened:
+        for entry in opened:
+            # links and devices are not followed: only bytes that lie in the archive itself count
+            if entry.isreg() and not _hidden(entry.name):
+                stream = opened.extractfile(entry)
+                if stream is not None:
+                    yield entry.name, stream
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != "." for part in name.split("/"))
+
+
+def _copy(stream: IO[bytes], path: Path, total: int, packed: int) -> int:
+    """Copy what really comes out, not what the archive says would; gives the new total."""
+    size = 0
+    with path.open("xb") as target:
+        while piece := stream.read(PIECE):
+            size += len(piece)
+            total += len(piece)
+            _check(size, total, packed, path)
+            target.write(piece)
+    return total
+
+
+def _check(size: int, total: int, packed: int, path: Path) -> None:
+    if size > LARGEST_MEMBER or total > LARGEST_TOTAL:
+        raise BadArchive("unpacks to more bytes than is allowed")
+    if total > RATIO_COUNTS_FROM and total > LARGEST_RATIO * packed:
+        raise BadArchive(f"unpacks to over {LARGEST_RATIO} times its size, as a zip bomb does")
+    if shutil.disk_usage(path.parent).free < FREE_SPACE_LEFT:
+        raise BadArchive("unpacked, it would fill the disk of the output folder")

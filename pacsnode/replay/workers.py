@@ -1,0 +1,149 @@
+"""Processes that report one case after another, and replace the ones that a case kills."""
+
+import multiprocessing
+import queue
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from pacsnode.replay.cases import CaseResult, Order
+
+CASE_DEADLINE_S = 1800.0
+LOOK_EVERY_S = 0.2
+
+Work = Callable[[Order], CaseResult]
+
+
+def run_all(
+    orders: Sequence[Order],
+    work: Work,
+    *,
+    workers: int,
+    stop: threading.Event,
+    deadline_s: float = CASE_DEADLINE_S,
+) -> "queue.Queue[tuple[Order, CaseResult] | None]":
+    """Start `workers` processes on `orders`; results come through the queue, at its end None.
+
+    A process that dies or hangs in a case fails that case alone. With `stop` set, cases under way
+    are dropped without a result. `work` must be importable: it runs in a spawned process.
+    """
+    waiting: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    for order in orders:
+        waiting.put(order)
+    done: queue.Queue[tuple[Order, CaseResult] | None] = queue.Queue()
+    slots = [
+        threading.Thread(
+            target=_serve_slot, args=(waiting, done, work, stop, deadline_s), daemon=True
+        )
+        for _ in range(max(1, min(workers, len(orders))))
+    ]
+    for slot in slots:
+        slot.start()
+    threading.Thread(target=_close, args=(slots, done), daemon=True).start()
+    return done
+
+
+def _close(
+    slots: Sequence[threading.Thread], done: "queue.Queue[tuple[Order, CaseResult] | None]"
+) -> None:
+    for slot in slots:
+        slot.join()
+    done.put(None)
+
+
+def _serve_slot(
+    waiting: "queue.SimpleQueue[Order]",
+    done: "queue.Queue[tuple[Order, CaseResult] | None]",
+    work: Work,
+    stop: threading.Event,
+    deadline_s: float,
+) -> None:
+    slot = _Slot(work)
+    try:
+        while not stop.is_set():
+            try:
+                order = waiting.get_nowait()
+            except queue.Empty:
+                return
+            result = slot.run(order, stop, deadline_s)
+            if result is not None:
+                done.put((order, result))
+    finally:
+        slot.close()
+
+
+class _Slot:
+    """One process at a time, started when there is a case for it."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+
+    def run(self, order: Order, stop: threading.Event, deadline_s: float) -> CaseResult | None:
+        """The result of one case; None when stopped."""
+        pipe = self._pipe or self._start()
+        waited_s = 0.0
+        try:
+            pipe.send(order)
+            while not pipe.poll(LOOK_EVERY_S):
+                waited_s += LOOK_EVERY_S
+                if stop.is_set():
+                    self._kill()
+                    return None
+                if waited_s > deadline_s:
+                    self._kill()
+                    sentence = f"Took longer than {deadline_s:.0f} s."
+                    return CaseResult.of_order(order, "failed", "took-too-long", sentence)
+            result: CaseResult = pipe.recv()
+        except (EOFError, OSError):
+            ended = self._kill()
+            sentence = f"The process that reported it died (exit code {ended})."
+            return CaseResult.of_order(order, "failed", "process-died", sentence)
+        return result
+
+    def close(self) -> None:
+        """Let the process end by itself, then make sure."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.join(5)
+            self._kill()
+
+    def _start(self) -> Connection:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._work))
+        self._process.start()
+        theirs.close()
+        self._pipe = ours
+        return ours
+
+    def _kill(self) -> int | None:
+        process, self._process = self._process, None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if process is None:
+            return None
+        if process.is_alive():
+            process.join(1)  # it may be on its way out: its own exit code says more
+            process.kill()
+        process.join()
+        ended = process.exitcode
+        process.close()
+        return ended
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    # Ctrl-C reaches the whole group; the parent decides what happens to a case under way
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            order = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(work(order))
