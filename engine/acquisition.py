@@ -47,6 +47,10 @@ class PetAcquisition:
     philips_suv_factor: float | None  # (7053,xx00)
     philips_activity_factor: float | None  # (7053,xx09)
     flags: tuple[str, ...] = ()
+    radiopharmaceutical_count: int = 1  # items in (0054,0016)
+    decay_corrected_at: datetime | None = None  # (0018,9701), Enhanced PET
+    is_time_zone_ambiguous: bool = False  # the injection states an offset that the scan does not
+    inconsistent: tuple[str, ...] = ()  # keywords whose value differs among the slices
 
 
 @dataclass(frozen=True, slots=True, eq=False)

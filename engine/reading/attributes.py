@@ -80,7 +80,7 @@ def attributes_of_frame(header: Dataset, frame: int) -> Attributes:
     shared = _items(header, "SharedFunctionalGroupsSequence")
     groups = [*per_frame[frame : frame + 1], *shared[:1]]
     macros = [item for group in groups for item in _first_items(group)]
-    return Attributes((*macros, header))
+    return Attributes((*macros, *groups, header))
 
 
 def as_number(value: Any) -> float | None:
