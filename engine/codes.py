@@ -43,6 +43,7 @@ ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")
 # a measurement (TID 300)
 SUV_BODY_WEIGHT = Code("126401", "DCM", "SUVbw")
 METABOLIC_VOLUME = Code("126032", "DCM", "Metabolic Volume")
+VOLUME = Code("118565006", "SCT", "Volume")  # read in others' documents, not written
 TOTAL_LESION_GLYCOLYSIS = Code("126033", "DCM", "Total Lesion Glycolysis")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 SHORT_AXIS = Code("103340004", "SCT", "Short axis")
@@ -80,6 +81,11 @@ BILATERAL = Code("51440002", "SCT", "Right and left")
 SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")
 QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
 CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
+
+
+def same(one: Code | None, other: Code | None) -> bool:
+    """Whether both say the same; SRT codes equal the SCT codes that replaced them."""
+    return one is not None and other is not None and bool(one == other)
 
 
 def private_code(flag: str) -> Code:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydicom.sr.coding import Code
 
 from engine.acquisition import SuvRefusal
-from engine.codes import ANATOMICAL_STRUCTURES, BILATERAL
+from engine.codes import ANATOMICAL_STRUCTURES, BILATERAL, same
 from engine.finding import Description, ModelIdentity, printed, printed_cm
 from engine.lesion import Lesion, Measurements, Segment
 from engine.volume import Scan
@@ -38,7 +38,7 @@ def site_of(segment: Segment) -> Code | None:
     """Where the mask object says the segment lies: its anatomic region, or the anatomy it is."""
     if segment.anatomic_region is not None:
         return segment.anatomic_region
-    if segment.property_category in ANATOMICAL_STRUCTURES:
+    if any(same(segment.property_category, anatomy) for anatomy in ANATOMICAL_STRUCTURES):
         return segment.property_type
     return None
 
@@ -122,7 +122,7 @@ def _place(segment: Segment) -> str:
         return ""
     words = [_in_sentence(site.meaning)]
     if segment.laterality is not None:
-        both = segment.laterality == BILATERAL
+        both = same(segment.laterality, BILATERAL)
         words.insert(0, "bilateral" if both else _in_sentence(segment.laterality.meaning))
     return " ".join(words)
 

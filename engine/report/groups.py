@@ -1,5 +1,6 @@
 """One measurement group (PS3.16 TID 1411) for one finding."""
 
+import math
 from collections.abc import Iterator
 
 from pydicom import Dataset
@@ -10,6 +11,7 @@ from engine.errors import InvalidReport
 from engine.finding import Finding, Report
 from engine.lesion import Measurements, Segment
 from engine.report import items
+from engine.report.quantities import QUANTITIES
 from engine.report.sources import Sources, tracking_uid
 from engine.report.style import ReportStyle
 from engine.report.wording import comment_of, is_kebab, quality_flags
@@ -89,36 +91,23 @@ def _numbers(segment: Segment, measured: Measurements) -> Iterator[Dataset]:
     OHIF shows a report blank whose groups have no SCOORD, and drops the label of a NUM that has
     children and none, so that every NUM with a modifier gets it, the first one always among them.
     """
-    suv, unit = codes.SUV_BODY_WEIGHT, codes.GRAM_PER_ML_SUVBW
     outline = _outline(segment, measured)
-    for value, derivation in (
-        (measured.suv_max, codes.MAXIMUM),
-        (measured.suv_mean, codes.MEAN),
-        (measured.suv_peak, codes.PEAK),
-    ):
-        if value is not None:
-            modifiers = [
-                items.code(codes.DERIVATION, derivation, "HAS CONCEPT MOD"),
-                _method(codes.SUV_BODY_WEIGHT_METHOD),
-            ]
-            yield items.num(suv, value, unit, [*modifiers, outline])
-    yield items.num(
-        codes.METABOLIC_VOLUME,
-        measured.volume_cm3,
-        codes.CUBIC_CENTIMETER,
-        [_method(codes.SEGMENTED_VOXELS_METHOD), outline],
-    )
-    for value, name, unit in (
-        (measured.total_lesion_glycolysis_g, codes.TOTAL_LESION_GLYCOLYSIS, codes.GRAM),
-        (measured.long_axis_mm, codes.LONG_AXIS, codes.MILLIMETER),
-        (measured.short_axis_mm, codes.SHORT_AXIS, codes.MILLIMETER),
-    ):
-        if value is not None:
-            yield items.num(name, value, unit)
-
-
-def _method(method: Code) -> Dataset:
-    return items.code(codes.MEASUREMENT_METHOD, method, "HAS CONCEPT MOD")
+    for quantity in QUANTITIES:
+        value: float | None = getattr(measured, quantity.name)
+        if value is None:
+            continue
+        if not math.isfinite(value):
+            raise InvalidReport((f"segment {segment.number} has a {quantity.name} of {value}",))
+        modifiers = [
+            items.code(name, modifier, "HAS CONCEPT MOD")
+            for name, modifier in (
+                (codes.DERIVATION, quantity.derivation),
+                (codes.MEASUREMENT_METHOD, quantity.method),
+            )
+            if modifier is not None
+        ]
+        about = [*modifiers, outline] if modifiers else []
+        yield items.num(quantity.concept, value, quantity.unit, about)
 
 
 def _outline(segment: Segment, measured: Measurements) -> Dataset:
