@@ -1,0 +1,67 @@
+"""The journal in plain words, for `pacsnode why`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from storage.records import Decision
+
+_STATES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "context": "is kept as context: nothing of it is reported as a lesion",
+        "waiting": "is waiting",
+        "ready": "is ready and will be reported",
+        "running": "is being reported",
+        "reported": "has been reported",
+        "delivered": "has been reported, and every destination has the report",
+        "refused": "was refused",
+        "failed": "failed",
+        "superseded": "was superseded by a later version",
+    }
+)
+
+
+def explain(study_uid: str, decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """What was decided about a study's masks, and why, as lines; the latest decision in full."""
+    about = [one for one in decisions if one.study_instance_uid == study_uid]
+    if not about:
+        return (
+            f"Study {study_uid}: nothing has been decided.",
+            "  Either nothing of it has come, or no SEG or RTSTRUCT has: a mask object is what "
+            "starts a report.",
+        )
+    by_mask: dict[str | None, list[Decision]] = {}
+    for one in sorted(about, key=lambda decision: decision.decided_at):
+        by_mask.setdefault(one.mask_instance_uid, []).append(one)
+    masks = sum(mask is not None for mask in by_mask)
+    lines = [f"Study {study_uid}: {masks} mask object{'' if masks == 1 else 's'}."]
+    for mask, history in sorted(by_mask.items(), key=lambda pair: pair[0] or ""):
+        lines += _told(mask, history)
+    return tuple(lines)
+
+
+def _told(mask: str | None, history: Sequence[Decision]) -> Iterator[str]:
+    latest = history[-1]
+    subject = f"Mask {mask}" if mask else "The study"
+    code = f" ({latest.code})" if latest.code != latest.state else ""
+    yield ""
+    yield f"{subject} {_STATES[latest.state]}{code}, since {_stamp(latest)}:"
+    for reason in latest.reasons:
+        yield f"  - {reason}"
+    chosen = _inputs(history)
+    if chosen is not None and chosen is not latest:
+        yield f"  Its inputs were chosen at {_stamp(chosen)}:"
+        for reason in chosen.reasons:
+            yield f"  - {reason}"
+    if len(history) > 1:
+        yield "  Before that:"
+        for one in reversed(history[:-1]):
+            yield f"    {_stamp(one)}  {one.state}" + (f" ({one.code})" if one.code else "")
+
+
+def _inputs(history: Sequence[Decision]) -> Decision | None:
+    return next((one for one in reversed(history) if one.state == "ready"), None)
+
+
+def _stamp(decision: Decision) -> str:
+    return f"{decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
