@@ -1,0 +1,12 @@
+"""The command line. Every command loads what it needs when it runs, and nothing before."""
+
+from pacsnode.cli import checking, looking, running
+from pacsnode.cli.app import app, main, version
+
+for command in (
+    running.serve, running.worker, running.replay, running.demo,
+    looking.status, looking.why, checking.check, looking.reindex, looking.show, version,
+):  # fmt: skip
+    app.command()(command)
+
+__all__ = ["app", "main"]

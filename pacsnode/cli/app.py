@@ -1,0 +1,80 @@
+"""The typer application: shared options, how errors become exit codes, how answers are printed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pacsnode.settings import Settings
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+app = typer.Typer(
+    name="pacsnode",
+    help="A PACS node that turns PET/CT segmentations into lesion reports (DICOM SR, TID 1500).",
+    epilog="Not a medical device. Exit codes: 0 done, 1 something failed, 2 wrong arguments or "
+    "settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(help="Settings file (TOML); PACSNODE_* variables win over it.", show_default=""),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the archive, index and jobs (setting `home`).", show_default=""),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+def settings_from(config: Path | None, home: Path | None = None, **options: Any) -> "Settings":
+    """The settings of a command; `options` that are None were not given. Raises BadSettings."""
+    from pacsnode.settings import read_settings
+
+    overrides = {name: value for name, value in options.items() if value not in (None, {}, ())}
+    if home is not None:
+        overrides["home"] = home
+    return read_settings(config, overrides)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def fail(sentence: str, code: int = FAILED) -> NoReturn:
+    """End the command, saying why on standard error."""
+    errors.print(sentence, markup=False, style="red", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def version(as_json: AsJson = False) -> None:
+    """Print the version of pacsnode."""
+    from pacsnode import __version__
+
+    if as_json:
+        print_json({"pacsnode": __version__})
+    else:
+        console.print(f"pacsnode {__version__}")
+
+
+def main() -> None:
+    """The entry point: errors of our own become one sentence and an exit code."""
+    from engine.errors import EngineError
+    from pacsnode.errors import BadSettings, NodeError
+    from storage.errors import StorageError
+
+    try:
+        app()
+    except (NodeError, StorageError, EngineError) as exc:
+        errors.print(str(exc), markup=False, style="red", soft_wrap=True)
+        sys.exit(WRONG if isinstance(exc, BadSettings) else FAILED)

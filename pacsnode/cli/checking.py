@@ -1,0 +1,104 @@
+"""check: whether settings, disk, import names and peers are as the node needs them."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pacsnode.cli.app import FAILED, AsJson, Config, Home, console, print_json, settings_from
+
+if TYPE_CHECKING:
+    from pacsnode.settings import Destination, Settings
+
+OUR_NAMES = ("pacsnode", "engine", "storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing looked at, and what to do where it is not well."""
+
+    what: str
+    well: bool
+    said: str
+
+
+def check(
+    peer: Annotated[
+        str | None,
+        typer.Argument(metavar="[PEER]", help="AET@HOST:PORT; by default every destination."),
+    ] = None,
+    config: Config = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at settings, disk and import names, and ask a peer whether it takes our reports."""
+    from pacsnode.settings import parse_destination
+
+    settings = settings_from(config, home)
+    peers = settings.destinations if peer is None else (parse_destination(peer),)
+    results = [_settings(settings, config), _disk(settings), *_import_names()]
+    results += [_peer(each, settings.listen.ae_title) for each in peers]
+    if as_json:
+        print_json([asdict(result) for result in results])
+    else:
+        for result in results:
+            sign, style = ("ok  ", "green") if result.well else ("FAIL", "red")
+            console.print(f"[{style}]{sign}[/] ", end="")
+            console.print(f"{result.what}: {result.said}", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if all(result.well for result in results) else FAILED)
+
+
+def _settings(settings: "Settings", config: Path | None) -> Checked:
+    source = f"{config} and variables" if config else "variables and defaults"
+    said = f"read from {source}; {settings.listen.ae_title} on port {settings.listen.port}, "
+    said += f"{len(settings.destinations)} destinations, {len(settings.listen.peers)} peers"
+    return Checked("settings", True, said)
+
+
+def _disk(settings: "Settings") -> Checked:
+    place = settings.home.absolute()
+    while not place.exists():
+        place = place.parent
+    free_mb = shutil.disk_usage(place).free >> 20
+    reserve_mb = settings.listen.free_space_reserve_mb
+    said = f"{free_mb} MB free under {place}, {reserve_mb} MB kept in reserve"
+    if free_mb <= reserve_mb:
+        return Checked("disk", False, f"{said}: objects are refused until there is space")
+    return Checked("disk", True, said)
+
+
+def _import_names() -> Iterator[Checked]:
+    """`engine` and `storage` are words that another distribution may install over ours."""
+    owners = packages_distributions()
+    for name in OUR_NAMES:
+        others = sorted(set(owners.get(name, ())) - {"pacsnode"})
+        if others:
+            said = f"also installed by {', '.join(others)}: give pacsnode an environment of its own"
+        else:
+            said = "ours alone"
+        yield Checked(f"import name {name}", not others, said)
+
+
+def _peer(destination: "Destination", calling_ae: str) -> Checked:
+    from pacsnode.delivery.cstore import probe
+    from pacsnode.errors import DeliveryFailed, DeliveryRejected
+
+    what = f"peer {destination.ae_title}@{destination.host}:{destination.port}"
+    try:
+        found = probe(destination, calling_ae)
+    except DeliveryRejected as exc:
+        return Checked(what, False, f"{exc} Fix: {exc.fix}")
+    except DeliveryFailed as exc:
+        return Checked(what, False, str(exc))
+    echo = "no answer" if found.echo_status is None else f"0x{found.echo_status:04X}"
+    takes = {
+        "Comprehensive 3D SR (88.34)": found.takes_reports,
+        "Segmentation": found.takes_segmentations,
+    }
+    said = [f"C-ECHO {echo} in {found.elapsed_s * 1000:.0f} ms"]
+    said += [f"{'takes' if taken else 'does not take'} {name}" for name, taken in takes.items()]
+    return Checked(what, found.echo_status == 0 and found.takes_reports, ", ".join(said))

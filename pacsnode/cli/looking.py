@@ -1,0 +1,222 @@
+"""status, why, show, reindex: what the node has, knows and decided."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pacsnode.cli.app import AsJson, Config, Home, console, fail, print_json, settings_from
+
+if TYPE_CHECKING:
+    from pydicom.sr.coding import Code
+
+    from engine.report.read import ReadFinding, ReadReport, ReadValue
+    from storage.archive import Archive
+    from storage.records import Decision
+
+STATES = (
+    "waiting", "ready", "running", "reported", "delivered", "superseded", "context", "refused",
+    "failed",
+)  # fmt: skip
+
+
+def _archive(config: Path | None, home: Path | None) -> "Archive":
+    """The archive of a node, which may be running; a folder without one is an error."""
+    from storage.archive import Archive
+
+    root = settings_from(config, home).home / "archive"
+    if not root.is_dir():
+        fail(f"{root} holds no archive: is this the node's home? (--home, or the setting home)")
+    return Archive.open(root)
+
+
+def status(config: Config = None, home: Home = None, as_json: AsJson = False) -> None:
+    """What the node holds, and how far its reports are."""
+    import shutil
+
+    with _archive(config, home) as archive:
+        latest = archive.latest_decisions()
+        states = Counter(decision.state for decision in latest)
+        disk = shutil.disk_usage(archive.root)
+        quarantined = archive.quarantined()
+        answer: dict[str, Any] = {
+            "objects": dict(archive.counts()),
+            "studies": len(archive.studies()),
+            "masks": {state: states[state] for state in STATES if states[state]},
+            "attention": [_told(line) for line in latest if line.state in ("refused", "failed")],
+            "quarantined": [instance.sop_instance_uid for instance in quarantined],
+            "disk_free_gb": round(disk.free / 1e9, 1),
+        }
+    if as_json:
+        print_json(answer)
+        return
+    table = Table("What", "Count", box=None)
+    table.add_row("studies", str(answer["studies"]))
+    for section in ("objects", "masks"):
+        for name, count in answer[section].items():
+            table.add_row(f"{section}: {name}", str(count))
+    table.add_row("disk free", f"{answer['disk_free_gb']} GB")
+    console.print(table)
+    for line in answer["attention"]:
+        text = f"{line['state']} ({line['code']}): mask {line['mask_instance_uid']}"
+        console.print(text, style="yellow", markup=False)
+        for reason in line["reasons"]:
+            console.print(f"  {reason}", markup=False)
+    for uid in answer["quarantined"]:
+        console.print(f"quarantined: {uid}", style="yellow")
+
+
+def why(
+    study_uid: Annotated[str, typer.Argument(metavar="STUDY_UID")],
+    config: Config = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What came of a study, what it waits for, what was chosen and refused, and why."""
+    from pacsnode.assembly.words import explain
+
+    with _archive(config, home) as archive:
+        decisions = archive.decisions(study_uid)
+        known = bool(decisions) or archive.study(study_uid) is not None
+    if as_json:
+        print_json([_told(decision) for decision in decisions])
+    else:
+        for line in explain(study_uid, decisions):
+            console.print(line, markup=False, soft_wrap=True)
+    raise typer.Exit(0 if known else 1)
+
+
+def _told(decision: "Decision") -> dict[str, Any]:
+    return {
+        "study_instance_uid": decision.study_instance_uid,
+        "mask_instance_uid": decision.mask_instance_uid,
+        "state": decision.state,
+        "code": decision.code,
+        "reasons": list(decision.reasons),
+        "decided_at": decision.decided_at.isoformat(),
+        "facts": dict(decision.facts),
+    }
+
+
+def reindex(config: Config = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Rebuild the index from the kept files alone. Stop the node first."""
+    from storage.archive import reindex as rebuild
+
+    root = settings_from(config, home).home / "archive"
+    if not root.is_dir():
+        fail(f"{root} holds no archive: is this the node's home? (--home, or the setting home)")
+    counts = _plain(rebuild(root))
+    if as_json:
+        print_json(counts)
+        return
+    for name, count in counts.items():
+        console.print(f"{name}: {count}", markup=False)
+
+
+def _plain(counts: Any) -> Mapping[str, Any]:
+    return counts if isinstance(counts, Mapping) else asdict(counts)
+
+
+def show(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], as_json: AsJson = False
+) -> None:
+    """Print an SR as a table: ours, or another tool's TID 1500."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    from engine.report.read import read_findings
+
+    try:
+        document = dcmread(file)
+    except (InvalidDicomError, OSError, ValueError, NotImplementedError) as exc:
+        fail(f"{file} is not a DICOM file that can be read ({type(exc).__name__})")
+    if "ContentSequence" not in document:
+        fail(f"{file} is no structured report: its SOP class is {document.get('SOPClassUID')}")
+    report = read_findings(document)
+    if as_json:
+        print_json(_report_fields(report))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: "ReadReport") -> None:
+    console.print(_meaning(report.title) or "Structured report", style="bold", markup=False)
+    console.print(f"SR {report.sop_instance_uid} of study {report.study_instance_uid}")
+    for comment in report.comments:
+        console.print(comment, markup=False)
+    if not report.findings:
+        console.print("No measurement groups: not a TID 1500 report, or an empty one.")
+    for finding in report.findings:
+        _print_finding(finding)
+
+
+def _print_finding(finding: "ReadFinding") -> None:
+    title = [finding.tracking_identifier or "Measurement group"]
+    if finding.segment_number is not None:
+        title.append(f"segment {finding.segment_number}")
+    title += [word for word in (_meaning(finding.finding), _place(finding)) if word]
+    console.print()
+    console.print(", ".join(title), style="bold", markup=False)
+    if finding.text:
+        console.print(finding.text, markup=False)
+    table = Table("Measurement", "Value", "Unit", box=None, padding=(0, 2))
+    for value in finding.values:
+        number = "not stated" if value.value is None else f"{value.value:.6g}"
+        table.add_row(_name(value), number, value.unit.value if value.unit else "")
+    if finding.values:
+        console.print(table)
+    for question, answer in finding.evaluations:
+        console.print(f"{question.meaning}: {answer.meaning}", markup=False)
+
+
+def _report_fields(report: "ReadReport") -> dict[str, Any]:
+    return {
+        "title": _meaning(report.title),
+        "sop_instance_uid": report.sop_instance_uid,
+        "study_instance_uid": report.study_instance_uid,
+        "comments": list(report.comments),
+        "findings": [_finding_fields(finding) for finding in report.findings],
+    }
+
+
+def _finding_fields(finding: "ReadFinding") -> dict[str, Any]:
+    return {
+        "tracking_identifier": finding.tracking_identifier,
+        "tracking_uid": finding.tracking_uid,
+        "finding": _meaning(finding.finding),
+        "site": _meaning(finding.site),
+        "laterality": _meaning(finding.laterality),
+        "segmentation_uid": finding.segmentation_uid,
+        "segment_number": finding.segment_number,
+        "text": finding.text,
+        "values": [
+            {
+                "name": _name(value),
+                "value": value.value,
+                "unit": value.unit.value if value.unit else None,
+            }
+            for value in finding.values
+        ],
+        "evaluations": [[question.meaning, answer.meaning]
+                        for question, answer in finding.evaluations],
+    }  # fmt: skip
+
+
+def _name(value: "ReadValue") -> str:
+    return " ".join(_words(value.concept, value.derivation))
+
+
+def _place(finding: "ReadFinding") -> str:
+    return " ".join(_words(finding.laterality, finding.site))
+
+
+def _words(*named: "Code | None") -> Iterator[str]:
+    return (code.meaning for code in named if code is not None)
+
+
+def _meaning(code: "Code | None") -> str | None:
+    return None if code is None else str(code.meaning)

@@ -1,0 +1,179 @@
+"""serve, worker, replay, demo: the commands that do the work."""
+
+import os
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pacsnode.cli.app import (
+    FAILED,
+    WRONG,
+    AsJson,
+    Config,
+    Home,
+    console,
+    errors,
+    fail,
+    print_json,
+    settings_from,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from pacsnode.replay import Outcome
+    from pacsnode.settings import Destination
+
+DescriberName = Annotated[
+    str | None,
+    typer.Option("--describer", help="Who writes the words: template.", show_default=""),
+]
+
+
+def serve(
+    config: Config = None,
+    home: Home = None,
+    ae_title: Annotated[str | None, typer.Option(help="Our AE title.", show_default="")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="")] = None,
+    destination: Annotated[
+        list[str] | None,
+        typer.Option(help="Where reports go: AET@HOST:PORT; may be given more than once."),
+    ] = None,
+    quiet_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds without a new object: a study is whole.", show_default=""),
+    ] = None,
+    describer: DescriberName = None,
+) -> None:
+    """Run the node: listen, keep, report, deliver. SIGTERM or Ctrl-C ends it in good order."""
+    from pacsnode import log, node
+
+    listen = {"ae_title": ae_title, "port": port}
+    settings = settings_from(
+        config,
+        home,
+        listen={name: value for name, value in listen.items() if value is not None},
+        assembly={} if quiet_s is None else {"quiet_s": quiet_s},
+        describe={} if describer is None else {"describer": describer},
+        destinations=_destinations(destination),
+    )
+    log.set_up(settings.log_level)
+    raise typer.Exit(node.serve(settings, ready=_say_ready))
+
+
+def _destinations(given: list[str] | None) -> "tuple[Destination, ...]":
+    from pacsnode.settings import parse_destination
+
+    return tuple(parse_destination(text) for text in given or ())
+
+
+def _say_ready(address: tuple[str, int]) -> None:
+    errors.print(f"Listening on {address[0]}:{address[1]}")
+
+
+def worker(config: Config = None, home: Home = None) -> None:
+    """Run a worker alone, beside a node that listens on the same home."""
+    from pacsnode import log
+    from pacsnode.worker import run
+
+    settings = settings_from(config, home)
+    log.set_up(settings.log_level)
+    raise typer.Exit(run(settings))
+
+
+def replay(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Folders, files, zip and tar archives, DICOMDIRs. Nothing in them is changed.",
+            exists=True,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for SR files, findings.csv and run.json.")],
+    config: Config = None,
+    describer: DescriberName = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cases at a time; by default one a processor.")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Report only part I of N of the cases.")
+    ] = "1/1",
+    as_json: AsJson = False,
+) -> None:
+    """Report every case in files, without a network. Run again, it goes on where it stopped."""
+    from pacsnode.replay import Request
+    from pacsnode.replay import replay as run_replay
+
+    settings = settings_from(config, describe={} if describer is None else {"describer": describer})
+    if out.exists() and not out.is_dir():
+        fail(f"{out} is a file, not a folder to write to", WRONG)
+    request = Request(
+        inputs=tuple(inputs),
+        out=out,
+        settings=settings,
+        workers=workers or os.cpu_count() or 1,
+        shard=_shard(shard),
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: end in good order
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=errors, transient=True, disable=not errors.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("reading headers", total=None)
+        outcome = run_replay(
+            request,
+            lambda doing, done, total: bar.update(
+                task, description=doing, completed=done, total=total
+            ),
+        )
+    _say_replayed(outcome, as_json)
+    raise typer.Exit(FAILED if outcome.failed else 0)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        fail(f"--shard is I/N with I from 1 to N, not {text!r}", WRONG)
+    return int(match[1]), int(match[2])
+
+
+def _say_replayed(outcome: "Outcome", as_json: bool) -> None:
+    from pacsnode.replay.manifest import manifest_of
+
+    manifest = manifest_of(outcome)
+    if as_json:
+        print_json(manifest)
+        return
+    files, cases = manifest["files"], manifest["cases"]
+    read = files["found"] - len(files["not_read"])
+    console.print(f"{files['found']} files, {read} of them DICOM objects; {cases['found']} masks")
+    console.print(
+        f"{cases['reported']} reported ({cases['done_before']} before), "
+        f"{cases['refused']} refused, {cases['failed']} failed, {cases['context']} context only"
+    )
+    for kind, style in (("refusals", "yellow"), ("failures", "red")):
+        for case in manifest[kind]:
+            console.print(f"{case['code']}: {case['input_path']}", style=style, markup=False)
+            for reason in case["reasons"]:
+                console.print(f"  {reason}", markup=False)
+    if outcome.stopped:
+        console.print("Stopped: run the same command again to go on.", style="yellow")
+    console.print(f"{manifest['findings']['rows']} findings in {outcome.request.findings}")
+    console.print(f"What was done, and with what: {outcome.request.manifest}")
+
+
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the made study, the node's home and the report."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """See a made whole-body PET/CT go through the node over DICOM, and check its numbers."""
+    from pacsnode.demo import run_demo
+
+    raise typer.Exit(run_demo(keep, as_json=as_json))
