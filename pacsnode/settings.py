@@ -8,13 +8,36 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from pacsnode.errors import BadSettings
 
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as exc:
+        raise ValueError(f"not a regular expression: {exc}") from exc
+    return pattern
+
+
 AETitle = Annotated[str, StringConstraints(pattern=r"^[ -\[\]-~]{1,16}$", strip_whitespace=True)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Regex = Annotated[str, AfterValidator(_compiles)]
 
 
 class _Section(BaseModel):
@@ -24,87 +47,136 @@ class _Section(BaseModel):
 class Peer(_Section):
     """A sender that may open associations: its AE title, and the address it must come from."""
 
-    ae_title: AETitle
-    address: str | None = None
+    ae_title: AETitle = Field(description="Its calling AE title")
+    address: str | None = Field(
+        default=None,
+        description="Address, network (`10.0.0.0/24`) or host name it must come from; by default "
+        "any, and then the AE title alone is trusted",
+    )
 
 
 class Destination(_Section):
     """Where reports go, by C-STORE."""
 
-    name: str
-    ae_title: AETitle
-    host: str
-    port: Port
+    name: str = Field(description="What status, log and journal call it")
+    ae_title: AETitle = Field(description="The AE title it answers to")
+    host: str = Field(description="Its host name or address")
+    port: Port = Field(description="Its port")
 
 
 class Listen(_Section):
     """The storage SCP."""
 
-    ae_title: AETitle = "PACSNODE"
+    ae_title: AETitle = Field(default="PACSNODE", description="Our AE title")
     address: str | None = Field(
-        None, description="Address to bind; by default every one if peers are set, else loopback"
+        default=None,
+        description="Address to bind; by default every one if peers are set, else loopback",
     )
-    port: int = Field(11112, ge=0, le=65535)
-    peers: tuple[Peer, ...] = ()
-    other_objects: Literal["keep", "reject"] = "keep"
-    maximum_associations: int = Field(50, ge=1)
+    port: int = Field(
+        default=11112, ge=0, le=65535, description="Port to bind; 0 lets the system pick"
+    )
+    peers: tuple[Peer, ...] = Field(
+        default=(), description="Who may send; without any, the node binds to loopback only"
+    )
+    other_objects: Literal["keep", "reject"] = Field(
+        default="keep",
+        description="Storage classes that are no input to a report: keep them, or accept no "
+        "presentation context for them",
+    )
+    maximum_associations: int = Field(
+        default=50, ge=1, description="Associations at a time; one more is rejected as transient"
+    )
     maximum_associations_per_address: int = Field(
-        25, ge=1, description="Connections one address may hold at a time"
+        default=25, ge=1, description="Connections one address may hold at a time"
     )
     maximum_object_mb: int = Field(
-        2048, ge=1, description="Largest object taken; a larger one ends its association"
+        default=2048,
+        ge=1,
+        description="Largest object taken, in MiB; a larger one ends its association",
     )
-    maximum_pdu_length: int = Field(131072, ge=4096, le=1048576)
-    network_timeout_s: float = Field(60, gt=0)
-    free_space_reserve_mb: int = Field(512, ge=0)
+    maximum_pdu_length: int = Field(
+        default=131072, ge=4096, le=1048576, description="Largest P-DATA PDU we announce, in bytes"
+    )
+    network_timeout_s: float = Field(
+        default=60, gt=0, description="Seconds of silence, or for one PDU, before a peer is cut off"
+    )
+    free_space_reserve_mb: int = Field(
+        default=512,
+        ge=0,
+        description="MiB of the archive's disk left free: below it objects get 0xA700",
+    )
 
 
 class RoleRule(_Section):
     """Overrides what a segment or ROI is, by sender, label or ROI name (case-insensitive regex)."""
 
-    calling_ae: str | None = None
-    label: str | None = None
-    role: Literal["lesion", "context"]
+    calling_ae: Regex | None = Field(default=None, description="Regex on the sender's AE title")
+    label: Regex | None = Field(default=None, description="Regex on the segment label or ROI name")
+    role: Literal["lesion", "context"] = Field(description="What a match is")
 
 
 class Supersession(_Section):
     """Two masks whose series descriptions match this pattern alike are versions of one."""
 
-    calling_ae: str | None = None
-    series_description: str
+    calling_ae: Regex | None = Field(default=None, description="Regex on the sender's AE title")
+    series_description: Regex = Field(
+        description="Regex on SeriesDescription; masks it matches alike are versions of one"
+    )
 
 
 class Assembly(_Section):
     """Which PET and CT belong to a mask, and when the study is complete enough."""
 
-    quiet_s: float = Field(60, ge=0, description="Seconds without a new object: nothing more comes")
-    pet_preference: tuple[str, ...] = Field(
-        (), description="Regexes on SeriesDescription that rank tied PET series, best first"
+    quiet_s: float = Field(
+        default=60, ge=0, description="Seconds without a new object: nothing more comes"
     )
-    ct_preference: tuple[str, ...] = ()
-    role_rules: tuple[RoleRule, ...] = ()
-    supersession: tuple[Supersession, ...] = ()
+    pet_preference: tuple[Regex, ...] = Field(
+        default=(), description="Regexes on SeriesDescription that rank tied PET series, best first"
+    )
+    ct_preference: tuple[Regex, ...] = Field(
+        default=(), description="Regexes on SeriesDescription that rank tied CT series, best first"
+    )
+    role_rules: tuple[RoleRule, ...] = Field(
+        default=(), description="Which segments and ROIs are lesions; the first match decides"
+    )
+    supersession: tuple[Supersession, ...] = Field(
+        default=(), description="Which masks replace earlier ones"
+    )
 
 
 class Measure(_Section):
     """How a mask becomes voxels."""
 
-    fractional_threshold: float = Field(0.5, gt=0, le=1)
+    fractional_threshold: float = Field(
+        default=0.5, gt=0, le=1, description="Least fraction of a FRACTIONAL segment that counts"
+    )
 
 
 class Describe(_Section):
     """Who writes the words."""
 
-    describer: Literal["template"] = "template"
+    describer: Literal["template"] = Field(
+        default="template", description="`template`: sentences made of measurements alone"
+    )
 
 
 class ReportSection(_Section):
     """How our documents present themselves."""
 
-    series_description: str = Field("PET/CT lesion report (AI, unverified)", max_length=64)
-    series_number: int = Field(9901, ge=1)
-    tracking_identifier: Literal["plain", "editable"] = "plain"
-    device_serial_number: str = Field("1", max_length=64)
+    series_description: str = Field(
+        default="PET/CT lesion report (AI, unverified)",
+        max_length=64,
+        description="SeriesDescription of our reports",
+    )
+    series_number: int = Field(default=9901, ge=1, description="SeriesNumber of our reports")
+    tracking_identifier: Literal["plain", "editable"] = Field(
+        default="plain",
+        description="`plain`: `Lesion 1`; `editable`: the name OHIF gives its own freehand ROIs, so "
+        "that it can edit them",
+    )
+    device_serial_number: str = Field(
+        default="1", max_length=64, description="DeviceSerialNumber of this installation"
+    )
 
 
 class Settings(BaseSettings):
@@ -114,26 +186,31 @@ class Settings(BaseSettings):
         env_prefix="PACSNODE_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    home: Path = Field(Path("pacsnode-home"), description="Folder of the archive, index and jobs")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    listen: Listen = Listen()
-    assembly: Assembly = Assembly()
-    measure: Measure = Measure()
-    describe: Describe = Describe()
-    report: ReportSection = ReportSection()
-    destinations: tuple[Destination, ...] = ()
+    home: Path = Field(
+        default=Path("pacsnode-home"), description="Folder of the archive, index and jobs"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least serious event that is logged"
+    )
+    listen: Listen = Field(default=Listen(), description="The storage SCP")
+    assembly: Assembly = Field(default=Assembly(), description="Pairing and readiness")
+    measure: Measure = Field(default=Measure(), description="From mask to voxels")
+    describe: Describe = Field(default=Describe(), description="The words")
+    report: ReportSection = Field(default=ReportSection(), description="Our documents")
+    destinations: tuple[Destination, ...] = Field(
+        default=(), description="Where reports are sent, each on its own"
+    )
 
     @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # the file's values arrive as init values: a PACSNODE_ variable wins over the file
-        return env_settings, init_settings
+        """Take only what is handed in: `read_settings` alone looks at the environment."""
+        return (init_settings,)
 
 
 def read_settings(config: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -141,22 +218,30 @@ def read_settings(config: Path | None, overrides: Mapping[str, Any] | None = Non
 
     Options win over variables, variables over the file. Raises BadSettings.
     """
-    stated: dict[str, Any] = {}
-    if config is not None:
-        try:
-            stated = tomllib.loads(config.read_text("utf-8"))
-        except OSError as exc:
-            raise BadSettings(f"Cannot read the settings file {config}: {exc.strerror}") from exc
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-            raise BadSettings(f"{config} is not valid TOML: {exc}") from exc
-    _refuse_unknown_variables()
+    stated = _merged(_from_file(config), _from_environment())
     try:
-        settings = Settings(**stated)
-        if overrides:
-            settings = Settings.model_validate(_merged(settings.model_dump(), overrides))
+        return Settings(**_merged(stated, overrides or {}))
     except ValidationError as exc:
         raise BadSettings(_in_words(exc)) from exc
-    return settings
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        return tomllib.loads(config.read_text("utf-8"))
+    except OSError as exc:
+        raise BadSettings(f"Cannot read the settings file {config}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise BadSettings(f"{config} is not valid TOML: {exc}") from exc
+
+
+def _from_environment() -> dict[str, Any]:
+    _refuse_unknown_variables()
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as exc:
+        raise BadSettings(f"A PACSNODE_ variable that holds a list must be JSON: {exc}") from exc
 
 
 def parse_destination(text: str) -> Destination:

@@ -4,9 +4,12 @@ It watches the stream below pynetdicom, which would buffer whatever length a PDU
 for ever for the rest of it.
 """
 
+import logging
 import socket
 import time
 from dataclasses import dataclass
+
+from pacsnode import log
 
 LARGEST_PDU = 1 << 20  # bytes; an A-ASSOCIATE-RQ of 128 contexts needs some 20 KiB
 HEADER_LENGTH = 6  # PS3.8 9.3.1: type, reserved, length of the rest
@@ -25,10 +28,19 @@ class Bounds:
 class GuardedConnection(socket.socket):
     """An accepted socket whose reads fail as a closed connection does once a bound is passed."""
 
-    __slots__ = ("_bounds", "_deadline", "_first", "_header", "_remaining", "_unanswered")
+    __slots__ = (
+        "_address",
+        "_bounds",
+        "_deadline",
+        "_first",
+        "_header",
+        "_remaining",
+        "_unanswered",
+    )
 
     def __init__(self, accepted: socket.socket, bounds: Bounds) -> None:
         super().__init__(fileno=accepted.detach())
+        self._address = str(self.getpeername()[0])
         self._bounds = bounds
         self._header = b""
         self._remaining = 0
@@ -43,11 +55,13 @@ class GuardedConnection(socket.socket):
         if not self._header:
             self._begin()
         left_s = self._deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("the peer took too long over one PDU")
-        self.settimeout(left_s)
         try:
+            # a timeout of 0 would mean "do not block"
+            self.settimeout(max(left_s, 0.001))
             found = super().recv(bufsize, flags)
+        except TimeoutError:
+            self._cut("the peer took too long over one PDU")
+            raise
         finally:
             self.settimeout(self._bounds.later_pdu_s)
         self._follow(found)
@@ -68,10 +82,7 @@ class GuardedConnection(socket.socket):
     def _follow(self, found: bytes) -> None:
         self._unanswered += len(found)
         if self._unanswered > self._bounds.unanswered_bytes:
-            raise ConnectionAbortedError(
-                f"more than {self._bounds.unanswered_bytes} bytes came without waiting for an "
-                "answer; listen.maximum_object_mb sets this"
-            )
+            raise self._cut("more bytes than listen.maximum_object_mb came without an answer due")
         while found:
             found = self._follow_header(found) if self._remaining == 0 else self._follow_rest(found)
 
@@ -81,7 +92,7 @@ class GuardedConnection(socket.socket):
         if len(self._header) == HEADER_LENGTH:
             self._remaining = int.from_bytes(self._header[2:], "big")
             if self._remaining > self._bounds.pdu_bytes:
-                raise ConnectionAbortedError(f"a PDU claims {self._remaining} bytes")
+                raise self._cut(f"a PDU claims {self._remaining} bytes")
             if self._remaining == 0:
                 self._end()
         return found[wanted:]
@@ -92,6 +103,10 @@ class GuardedConnection(socket.socket):
         if self._remaining == 0:
             self._end()
         return found[taken:]
+
+    def _cut(self, reason: str) -> ConnectionAbortedError:
+        log.event("connection-cut", level=logging.WARNING, address=self._address, reason=reason)
+        return ConnectionAbortedError(reason)
 
     def _end(self) -> None:
         self._header = b""

@@ -1,0 +1,172 @@
+"""Settings: what wins, what is refused in which words, and that every key is documented."""
+
+import os
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from pacsnode.errors import BadSettings
+from pacsnode.settings import Settings, known_keys, parse_destination, read_settings
+from tests.conftest import ROOT
+
+DOCUMENTED = ROOT / "docs" / "reference" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in list(os.environ):
+        if variable.startswith("PACSNODE_") and not variable.startswith("PACSNODE_TEST_"):
+            monkeypatch.delenv(variable)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "node.toml"
+    path.write_text(text)
+    return path
+
+
+def test_options_win_over_variables_and_variables_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = written(tmp_path, 'home = "/a"\n[listen]\nport = 1\nae_title = "FILE"\n')
+    assert read_settings(config).listen.port == 1
+    monkeypatch.setenv("PACSNODE_LISTEN__PORT", "2")
+    monkeypatch.setenv("PACSNODE_HOME", "/b")
+    settings = read_settings(config)
+    assert (settings.listen.port, settings.listen.ae_title) == (2, "FILE")
+    assert settings.home == Path("/b")
+    settings = read_settings(config, {"listen": {"port": 3}, "home": "/c"})
+    assert (settings.listen.port, settings.listen.ae_title) == (3, "FILE")
+    assert settings.home == Path("/c")
+
+
+def test_a_variable_holds_a_list_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACSNODE_LISTEN__PEERS", '[{"ae_title": "SCANNER", "address": "10.0.0.7"}]')
+    (peer,) = read_settings(None).listen.peers
+    assert (peer.ae_title, peer.address) == ("SCANNER", "10.0.0.7")
+    monkeypatch.setenv("PACSNODE_LISTEN__PEERS", "SCANNER")
+    with pytest.raises(BadSettings, match="must be JSON"):
+        read_settings(None)
+
+
+def test_settings_made_in_code_do_not_look_at_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PACSNODE_LISTEN__PORT", "2")
+    assert Settings().listen.port == 11112
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[listn]\nport = 1", "Unknown setting 'listn'; the nearest known one is 'listen'"),
+        ("[listen]\nprot = 1", "'listen.prot'; the nearest known one is 'listen.port'"),
+        ("[[destinations]]\nnme = 'x'", "the nearest known one is 'destinations.name'"),
+        ("[[listen.peers]]\nae_titel = 'x'", "the nearest known one is 'listen.peers.ae_title'"),
+        ("[listen]\nport = 'high'", "Setting 'listen.port'"),
+        ("[listen]\nport = 65536", "Setting 'listen.port'"),
+        ("[listen]\nae_title = 'SEVENTEENLETTERSX'", "Setting 'listen.ae_title'"),
+        ("[listen]\nae_title = 'BACK\\SLASH'", "Setting 'listen.ae_title'"),
+        ("[assembly]\npet_preference = ['(']", "not a regular expression"),
+        ("listen = 3", "Setting 'listen'"),
+        ("[listen", "is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_what_a_file_may_not_say_is_refused_by_name(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(BadSettings) as refusal:
+        read_settings(written(tmp_path, text))
+    assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize("variable", ["PACSNODE_LISTN__PORT", "PACSNODE_LISTEN__PROT"])
+def test_unknown_variables_are_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(BadSettings, match="nearest known one is 'listen"):
+        read_settings(None)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="Cannot read the settings file"):
+        read_settings(tmp_path / "absent.toml")
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings(None).listen.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("PACS@pacs.example:104", ("PACS", "pacs.example", 104)),
+        ("MY PACS@10.0.0.1:11112", ("MY PACS", "10.0.0.1", 11112)),
+        ("PACS@[::1]:104", ("PACS", "::1", 104)),
+    ],
+)
+def test_a_destination_is_typed_as_title_host_port(text: str, parts: tuple[str, str, int]) -> None:
+    destination = parse_destination(text)
+    assert (destination.ae_title, destination.host, destination.port) == parts
+
+
+@pytest.mark.parametrize("text", ["PACS", "PACS@host", "@host:104", "PACS@host:0", "P@h:70000"])
+def test_a_malformed_destination_is_refused(text: str) -> None:
+    with pytest.raises(BadSettings):
+        parse_destination(text)
+
+
+# the page
+
+
+def table_rows(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """One row of the settings page for every key that holds a value."""
+    for name, field in model.model_fields.items():
+        inner = [
+            part for part in (field.annotation, *get_args(field.annotation)) if _is_model(part)
+        ]
+        if not inner or get_origin(field.annotation) is tuple:
+            yield (
+                f"| `{prefix}{name}` | {_type(field.annotation)} | {_default(field.default)} | "
+                + (f"{field.description} |")
+            )
+        for section in inner:
+            yield from table_rows(section, f"{prefix}{name}.")
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
+
+
+def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return "list of tables" if _is_model(get_args(annotation)[0]) else "list of text"
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _type(get_args(annotation)[0])
+    if get_args(annotation):
+        return _type(get_args(annotation)[0])
+    return {int: "whole number", float: "number", str: "text", Path: "folder"}[annotation]
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    if value is None or value == ():
+        return "none"
+    return f"`{value}`"
+
+
+def test_the_page_documents_every_key_as_the_code_has_it() -> None:
+    page = DOCUMENTED.read_text().splitlines()
+    assert [row for row in table_rows() if row not in page] == []
+    documented = {line.split("`")[1] for line in page if line.startswith("| `")}
+    assert documented <= set(known_keys())
+
+
+def test_every_key_says_what_it_means() -> None:
+    assert not [row for row in table_rows() if "| None |" in row]
