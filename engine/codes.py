@@ -81,6 +81,7 @@ BILATERAL = Code("51440002", "SCT", "Right and left")
 SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")
 QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
 CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
+CONTOUR_PROCESSING = Code("contour-fill", PRIVATE_SCHEME, "Even-odd filling of contours")
 
 
 def same(one: Code | None, other: Code | None) -> bool:

@@ -1,1 +1,172 @@
 """report_case: one case in, one checked report out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import isfinite
+
+from pydicom import Dataset
+from pydicom.uid import UID, RTStructureSetStorage
+
+from engine.acquisition import SuvRefusal
+from engine.case import Case
+from engine.describing.template import Template
+from engine.errors import EmptySegment, InvalidReport, ModelFault, UnusableCase
+from engine.finding import Describer, Finding, Report, Unreported
+from engine.lesion import Lesion, Measurements, Segment
+from engine.measuring import MEASUREMENT_VERSION
+from engine.measuring.lesions import measure
+from engine.measuring.suv import suv_conversion, to_suv
+from engine.reading.ct import read_ct
+from engine.reading.mask import read_mask
+from engine.reading.pet import read_pet
+from engine.report.check import problems_of
+from engine.report.quantities import QUANTITIES
+from engine.report.sources import read_header
+from engine.report.sr import build_sr
+from engine.report.style import ReportStyle
+from engine.volume import Scan, Volume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Documents:
+    """A report, and the DICOM objects that carry it; `seg` where the mask is an RTSTRUCT."""
+
+    report: Report
+    sr: Dataset
+    seg: Dataset | None
+
+
+def report_case(
+    case: Case, describer: Describer, style: ReportStyle, *, fractional_threshold: float = 0.5
+) -> Documents:
+    """Read, measure, describe, write and check one case.
+
+    Raises UnusableCase (never to be tried again), InvalidReport among them, and ModelFault.
+    """
+    scan, notes = read_scan(case)
+    content = read_mask(
+        case.mask,
+        scan.pet,
+        lesion_numbers=case.lesion_numbers,
+        fractional_threshold=fractional_threshold,
+    )
+    lesions, unmeasured = measure_all(told_apart(content.segments), scan)
+    unreported = (*content.failed, *unmeasured)
+    if not any(has_group(lesion) for lesion in lesions):
+        raise _nothing_to_report(unreported)
+    if isinstance(scan.suv, SuvRefusal):
+        describer = Template()  # a model sees SUV; without it only the mask can speak
+    report = Report(
+        findings=describe_all(scan, lesions, describer),
+        unreported=tuple(sorted(unreported, key=lambda one: one.number)),
+        model=describer.identity,
+        scan=scan,
+        completed_at=datetime.now(UTC),
+        notes=(*notes, *(f"Mask object: {flag.replace('-', ' ')}." for flag in content.flags)),
+        measurement_version=MEASUREMENT_VERSION,
+    )
+    return write_documents(report, case, style)
+
+
+def read_scan(case: Case) -> tuple[Scan, tuple[str, ...]]:
+    """The PET in SUV where it can be stated, the CT where one is usable, and what to say of it."""
+    pet, acquisition = read_pet(case.pet)
+    suv = suv_conversion(acquisition)
+    if not isinstance(suv, SuvRefusal):
+        pet = to_suv(pet, suv)
+    ct, notes = _read_ct(case)
+    return Scan(pet, ct, acquisition, suv), notes
+
+
+def told_apart(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Segments without the tracking UIDs that several share or that are none: they tell nothing."""
+    stated = [segment.tracking_uid for segment in segments]
+    kept = []
+    for segment in segments:
+        uid = segment.tracking_uid
+        if uid is not None and not UID(uid).is_valid:
+            flags = (*segment.flags, "invalid-tracking-uid")
+            segment = replace(segment, tracking_uid=None, flags=flags)
+        elif uid is not None and stated.count(uid) > 1:
+            flags = (*segment.flags, "shared-tracking-uid")
+            segment = replace(segment, tracking_uid=None, flags=flags)
+        kept.append(segment)
+    return tuple(kept)
+
+
+def measure_all(
+    segments: Sequence[Segment], scan: Scan
+) -> tuple[tuple[Lesion, ...], tuple[Unreported, ...]]:
+    """Every segment measured, in ascending number; those that cannot be, with the reason."""
+    lesions, failed = [], []
+    for segment in sorted(segments, key=lambda one: one.number):
+        try:
+            measured = measure(segment, scan)
+            _refuse_unfit(measured)
+        except UnusableCase as exc:
+            failed.append(Unreported(segment.number, segment.label, exc.code, str(exc)))
+        else:
+            lesions.append(Lesion(segment, measured))
+    return tuple(lesions), tuple(failed)
+
+
+def has_group(lesion: Lesion) -> bool:
+    """Whether a viewer has voxels to show: an ROI that vanished on the PET grid has none."""
+    is_roi = lesion.segment.source_class_uid == RTStructureSetStorage
+    return not is_roi or bool(lesion.segment.mask.voxels.any())
+
+
+def describe_all(
+    scan: Scan, lesions: Sequence[Lesion], describer: Describer
+) -> tuple[Finding, ...]:
+    """The describer's words for lesions, the template's for context, in the order given."""
+    theirs = [lesion for lesion in lesions if lesion.segment.role == "lesion"]
+    words = iter(describer.describe(scan, theirs) if theirs else ())
+    findings = []
+    for lesion in lesions:
+        told = (
+            words if lesion.segment.role == "lesion" else iter(Template().describe(scan, [lesion]))
+        )
+        description = next(told, None)
+        if description is None:
+            raise ModelFault(f"{describer.identity.name} described fewer lesions than it was given")
+        findings.append(Finding(lesion, description))
+    return tuple(findings)
+
+
+def write_documents(report: Report, case: Case, style: ReportStyle) -> Documents:
+    """The SR, and the SEG an RTSTRUCT needs. Raises InvalidReport where a rule is broken."""
+    seg = None
+    mask = read_header(case.mask)
+    if str(mask.SOPClassUID) == RTStructureSetStorage:
+        from engine.report.seg import build_seg  # loads highdicom: only an RTSTRUCT needs it
+
+        seg = mask = build_seg(report, case, style)
+    sr = build_sr(report, case, style)
+    problems = problems_of(sr, mask=mask, images=report.scan.pet.slices, report=report)
+    if problems:
+        raise InvalidReport(problems)
+    return Documents(report, sr, seg)
+
+
+def _read_ct(case: Case) -> tuple[Volume | None, tuple[str, ...]]:
+    if not case.ct:
+        return None, ("No CT: reported from the PET alone.",)
+    try:
+        return read_ct(case.ct), ()
+    except UnusableCase as exc:
+        return None, (f"CT not usable ({exc.code}), reported from the PET alone: {exc}",)
+
+
+def _refuse_unfit(measured: Measurements) -> None:
+    values = [getattr(measured, quantity.name) for quantity in QUANTITIES]
+    if any(value is not None and not isfinite(value) for value in values):
+        raise UnusableCase("A measurement is not a finite number", code="not-finite")
+    if measured.hottest_slice is None or not measured.hottest_slice_contour:
+        raise EmptySegment("The segment has no outline on a PET slice", code="no-outline")
+
+
+def _nothing_to_report(unreported: Sequence[Unreported]) -> UnusableCase:
+    reasons = [f"segment {one.number}, {one.code}: {one.sentence}" for one in unreported]
+    return EmptySegment(f"No segment could be measured. {'; '.join(reasons) or 'There is none.'}")

@@ -55,7 +55,7 @@ class ReadFinding:
     @property
     def measured(self) -> Mapping[str, float]:
         """The values that Measurements knows, under its field names and in their units."""
-        stated = {}
+        stated: dict[str, float] = {}
         for read in self.values:
             name, value = _as_measured(read)
             if name and value is not None:

@@ -1,0 +1,127 @@
+"""build_seg: the ROIs of an RTSTRUCT as a SEG on the PET grid, exactly the voxels measured."""
+
+from collections.abc import Sequence
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+
+from engine import codes
+from engine.case import Case
+from engine.finding import Report
+from engine.lesion import Segment
+from engine.report import modules
+from engine.report.groups import finding_code, tracking_identifier
+from engine.report.sources import Sources, grouped, read_header, read_sources, tracking_uid
+from engine.report.style import MANUFACTURER, ReportStyle, derived_uid, seg_uid
+from engine.volume import Volume
+
+ALGORITHM = "pacsnode RTSTRUCT contours to PET voxels"
+
+
+def build_seg(report: Report, case: Case, style: ReportStyle) -> Dataset:
+    """A binary SEG with one segment a measured ROI, which the SR then refers to.
+
+    Raises Unreadable, and ValueError where no ROI holds a voxel.
+    """
+    sources = read_sources(report, case, style)
+    segments = [finding.lesion.segment for finding in grouped(report, sources.mask_header)]
+    if not segments:
+        raise ValueError("A SEG needs a segment with a voxel")
+    images, pixels = _frames(report.scan.pet, case, segments)
+    seg: Dataset = hd.seg.Segmentation(
+        source_images=images,
+        pixel_array=pixels,
+        segmentation_type="BINARY",
+        segment_descriptions=[
+            _description(number, segment, style) for number, segment in enumerate(segments, start=1)
+        ],
+        series_instance_uid=derived_uid(style.seed, "seg-series"),
+        series_number=style.series_number + 1,
+        sop_instance_uid=seg_uid(style),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MANUFACTURER,
+        software_versions=style.software_version,
+        device_serial_number=style.device_serial_number,
+        content_label="RTSTRUCT_ROIS",
+        content_description="RTSTRUCT ROIs as voxels of the PET",
+        series_description="RTSTRUCT ROIs as measured on PET",
+    )
+    _settle(seg, report, sources, style)
+    return seg
+
+
+def _settle(seg: Dataset, report: Report, sources: Sources, style: ReportStyle) -> None:
+    """What is the same in all our documents, and nothing that differs from run to run."""
+    modules.copy_patient_and_study(sources.pet_header, seg)
+    modules.set_content_time(seg, report.completed_at)
+    modules.set_contributing_equipment(seg, report, style)
+    seg.CodingSchemeIdentificationSequence = modules.coding_scheme()
+    for keyword in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
+        if keyword in seg:
+            del seg[keyword]
+    dimensions = derived_uid(style.seed, "seg-dimensions")
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
+    _refer_to_rtstruct(seg, sources)
+
+
+def _refer_to_rtstruct(seg: Dataset, sources: Sources) -> None:
+    """Common Instance Reference (PS3.3 C.12.2): the RTSTRUCT beside the PET."""
+    rtstruct = sources.evidence[-1]
+    item = Dataset()
+    item.SeriesInstanceUID = rtstruct.series_instance_uid
+    item.ReferencedInstanceSequence = [
+        modules.sop_reference(*instance) for instance in rtstruct.instances
+    ]
+    if rtstruct.study_instance_uid == sources.study_instance_uid:
+        seg.ReferencedSeriesSequence.append(item)
+        return
+    study = Dataset()
+    study.StudyInstanceUID = rtstruct.study_instance_uid
+    study.ReferencedSeriesSequence = [item]
+    seg.StudiesContainingOtherReferencedInstancesSequence = [study]
+
+
+def _description(number: int, segment: Segment, style: ReportStyle) -> hd.seg.SegmentDescription:
+    is_lesion = segment.role == "lesion"
+    own = codes.MORPHOLOGICALLY_ALTERED_STRUCTURE if is_lesion else codes.SPATIAL_CONCEPT
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=segment.label.strip()[:64] or f"ROI {segment.number}",
+        segmented_property_category=segment.property_category or own,
+        segmented_property_type=finding_code(segment),
+        algorithm_type="SEMIAUTOMATIC",
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=ALGORITHM,
+            family=codes.CONTOUR_PROCESSING,
+            version=style.software_version,
+        ),
+        tracking_uid=tracking_uid(segment),
+        tracking_id=tracking_identifier(segment, style),
+        anatomic_regions=[segment.anatomic_region] if segment.anatomic_region else None,
+    )
+
+
+def _frames(
+    pet: Volume, case: Case, segments: Sequence[Segment]
+) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
+    """The PET headers that hold a voxel of any segment, and the voxels, [frame, row, column, s]."""
+    touched = np.zeros(len(pet.slices), bool)
+    for segment in segments:
+        touched |= segment.mask.voxels.any(axis=(1, 2))
+    headers = {str(header.SOPInstanceUID): header for header in map(read_header, case.pet)}
+    planes = np.flatnonzero(touched)
+    if pet.slices[0].frame_number is None:
+        images = [headers[pet.slices[k].sop_instance_uid] for k in planes]
+        positions = list(range(len(planes)))
+    else:
+        images = [headers[pet.slices[0].sop_instance_uid]]
+        positions = [(pet.slices[k].frame_number or 1) - 1 for k in planes]
+    count = len(images) if len(images) > 1 else int(images[0].get("NumberOfFrames") or 1)
+    pixels = np.zeros((count, *pet.grid.shape[1:], len(segments)), np.uint8)
+    for s, segment in enumerate(segments):
+        pixels[positions, ..., s] = segment.mask.voxels[planes]
+    return images, pixels
