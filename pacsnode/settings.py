@@ -171,8 +171,8 @@ class ReportSection(_Section):
     series_number: int = Field(default=9901, ge=1, description="SeriesNumber of our reports")
     tracking_identifier: Literal["plain", "editable"] = Field(
         default="plain",
-        description="`plain`: `Lesion 1`; `editable`: the name OHIF gives its own freehand ROIs, so "
-        "that it can edit them",
+        description="`plain`: `Lesion 1`; `editable`: the name OHIF gives its own freehand ROIs, "
+        "so that it can edit them",
     )
     device_serial_number: str = Field(
         default="1", max_length=64, description="DeviceSerialNumber of this installation"
