@@ -1,4 +1,4 @@
-"""Which segments and ROIs are lesions, where no setting says so: a pure rule on plain attributes."""
+"""Which segments and ROIs are lesions where no setting says so: a rule on plain attributes."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ NEUTRAL_TYPES = (
     SPATIAL_CONCEPT,
     Code("113343008", "SCT", "Body structure"),
     Code("111099", "DCM", "Selected region"),
-    Code("125040", "DCM", "Background"),
 )
 # The members of CID 7159 and 7194 which are themselves a lesion.
 LESION_TYPES = (

@@ -1,0 +1,202 @@
+"""What a SEG says of its segments and frames, before any pixel is read."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from engine.errors import GridMismatch, Unreadable
+from engine.reading.attributes import Attributes
+from engine.reading.part10 import FOREIGN, Instance
+from engine.reading.planes import distinct_positions, pitch_of, slabs
+
+Float = npt.NDArray[np.float64]
+
+MAX_FRAMES = 2**18
+UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameHeader:
+    """Where one frame lies, and whose it is.
+
+    `affine` maps (plane, row, column, 1) to LPS mm; [lower, upper) is its slab, in planes.
+    """
+
+    segment_number: int | None  # None in a label map
+    affine: Float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegHeader:
+    """A SEG without its pixels."""
+
+    uid: str
+    kind: str  # BINARY, FRACTIONAL or LABELMAP
+    shape: tuple[int, int]  # rows, columns
+    bits_allocated: int
+    largest_fraction: float  # Maximum Fractional Value (0062,000E)
+    background: int | None  # Pixel Padding Value (0028,0120)
+    descriptions: tuple[tuple[int, Attributes], ...]  # in ascending SegmentNumber
+    frames: tuple[FrameHeader, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lie:
+    """One frame's plane, as stated."""
+
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, ...]
+    between_mm: float | None
+    thickness_mm: float | None
+
+
+def read_seg_header(instance: Instance) -> SegHeader:
+    """Raises Unreadable where the header is damaged or contradicts itself."""
+    uid = instance.sop_instance_uid
+    top = Attributes((instance.header,))
+    rows, columns = top.number("Rows"), top.number("Columns")
+    kind = top.text("SegmentationType")
+    if not rows or not columns or kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise Unreadable(
+            f"SEG {uid}: Rows, Columns or SegmentationType is absent or unknown", code="bad-seg"
+        )
+    return SegHeader(
+        uid=uid,
+        kind=kind,
+        shape=(int(rows), int(columns)),
+        bits_allocated=int(top.number("BitsAllocated") or 0),
+        largest_fraction=top.number("MaximumFractionalValue") or 255.0,
+        background=_whole(top.number("PixelPaddingValue")),
+        descriptions=_descriptions(top, uid),
+        frames=_frames(instance, top, kind),
+    )
+
+
+def _descriptions(top: Attributes, uid: str) -> tuple[tuple[int, Attributes], ...]:
+    numbered = []
+    for item in (Attributes((each,)) for each in top.items("SegmentSequence")):
+        number = _whole(item.number("SegmentNumber"))
+        if number is None or not 0 <= number <= 65535:
+            raise Unreadable(f"SEG {uid}: a segment has no SegmentNumber", code="bad-seg")
+        numbered.append((number, item))
+    if not numbered:
+        raise Unreadable(f"SEG {uid}: SegmentSequence is absent or empty", code="bad-seg")
+    return tuple(sorted(numbered, key=lambda each: each[0]))
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _frames(instance: Instance, top: Attributes, kind: str) -> tuple[FrameHeader, ...]:
+    uid = instance.sop_instance_uid
+    groups = top.items("PerFrameFunctionalGroupsSequence")
+    stated = top.number("NumberOfFrames") or 1
+    if len(groups) != stated or not 0 < len(groups) <= MAX_FRAMES:
+        raise Unreadable(
+            f"SEG {uid}: NumberOfFrames is {stated:g}, its functional groups are {len(groups)}",
+            code="frame-count",
+        )
+    shared = next(iter(top.items("SharedFunctionalGroupsSequence")), Dataset())
+    lies = [_lie((group, shared), uid) for group in groups]
+    numbers = [None if kind == "LABELMAP" else _segment_number((g, shared), uid) for g in groups]
+    frames: list[FrameHeader | None] = [None] * len(groups)
+    by_direction = defaultdict(list)
+    for index, lie in enumerate(lies):
+        by_direction[lie.orientation, lie.spacing].append(index)
+    for indices in by_direction.values():
+        placed = _stacked([lies[index] for index in indices], uid)
+        for index, (affine, lower, upper) in zip(indices, placed, strict=True):
+            frames[index] = FrameHeader(numbers[index], affine, lower, upper)
+    return tuple(frame for frame in frames if frame is not None)
+
+
+def _lie(places: tuple[Dataset, ...], uid: str) -> _Lie:
+    position = _floats(places, "PlanePositionSequence", "ImagePositionPatient", 3)
+    orientation = _floats(places, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    spacing = _floats(places, "PixelMeasuresSequence", "PixelSpacing", 2)
+    if position is None or orientation is None or spacing is None or min(spacing) <= 0:
+        raise Unreadable(
+            f"SEG {uid}: a frame states no ImagePositionPatient, ImageOrientationPatient or"
+            " PixelSpacing",
+            code="unplaced-frame",
+        )
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    gram = np.array((row @ row - 1, column @ column - 1, row @ column))
+    if np.abs(gram).max() > UNIT_TOLERANCE:
+        raise GridMismatch(
+            f"SEG {uid}: ImageOrientationPatient holds no two perpendicular unit vectors",
+            code="bad-orientation",
+        )
+    between = _float(places, "PixelMeasuresSequence", "SpacingBetweenSlices")
+    thickness = _float(places, "PixelMeasuresSequence", "SliceThickness")
+    return _Lie(position, orientation, spacing, between, thickness)
+
+
+def _stacked(lies: list[_Lie], uid: str) -> list[tuple[Float, float, float]]:
+    first = lies[0]
+    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+    normal = np.cross(row, column)
+    positions = np.array([lie.position for lie in lies])
+    planes, plane_of = distinct_positions(positions @ normal)
+    pitch = pitch_of(planes, first.between_mm, first.thickness_mm)
+    if pitch is None:
+        raise Unreadable(
+            f"SEG {uid}: a single plane without SliceThickness has no volume",
+            code="no-slice-thickness",
+        )
+    lower, upper = slabs(planes, pitch)
+    affines = np.zeros((len(lies), 4, 4))
+    affines[:, :3, 0] = normal * pitch
+    affines[:, :3, 1] = column * first.spacing[0]  # Pixel Spacing: first between rows
+    affines[:, :3, 2] = row * first.spacing[1]
+    affines[:, :3, 3] = positions
+    affines[:, 3, 3] = 1
+    ends = np.stack((lower - planes, upper - planes), axis=1)[plane_of] / pitch
+    return [(affine, *end) for affine, end in zip(affines, ends.tolist(), strict=True)]
+
+
+def _segment_number(places: tuple[Dataset, ...], uid: str) -> int:
+    number = _float(places, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+    if number is None:
+        raise Unreadable(
+            f"SEG {uid}: a frame states no ReferencedSegmentNumber", code="unplaced-frame"
+        )
+    return int(number)
+
+
+def _element(places: tuple[Dataset, ...], sequence: str, keyword: str) -> Any:
+    """Straight to the value: a SEG may have 100000 frames."""
+    for place in places:
+        try:
+            if sequence in place:
+                return place[sequence].value[0][keyword].value
+        except FOREIGN:
+            continue
+    return None
+
+
+def _floats(
+    places: tuple[Dataset, ...], sequence: str, keyword: str, count: int
+) -> tuple[float, ...] | None:
+    value = _element(places, sequence, keyword)
+    try:
+        numbers = tuple(map(float, value))
+    except FOREIGN:
+        return None
+    return numbers if len(numbers) == count and bool(np.all(np.isfinite(numbers))) else None
+
+
+def _float(places: tuple[Dataset, ...], sequence: str, keyword: str) -> float | None:
+    value = _element(places, sequence, keyword)
+    try:
+        return float(value) if np.isfinite(float(value)) else None
+    except FOREIGN:
+        return None
