@@ -7,12 +7,12 @@ from datetime import datetime
 
 from pacsnode.assembly.attributes import moment, number, text
 from pacsnode.assembly.choice import Choice, Obstacle
-from pacsnode.assembly.extent import Extent, cover, shared_part
+from pacsnode.assembly.extent import Extent, cover, covered_part, extent_of_stack
 from pacsnode.assembly.gates import patient, space
 from pacsnode.assembly.kernels import kernel_rank
 from pacsnode.assembly.kinds import is_ct, not_a_volume
 from pacsnode.assembly.ranking import Criterion, deciding, named, preference_rank, ranked
-from pacsnode.assembly.references import References, references_of_series
+from pacsnode.assembly.references import References
 from pacsnode.assembly.stack import Stack, faults_of, stack_of
 from pacsnode.settings import Assembly
 from storage.records import Instance, Series
@@ -20,13 +20,14 @@ from storage.records import Instance, Series
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What a CT is held against: the mask, what it refers to, where it lies, and its PET."""
+    """What a CT is held against: the mask, where its lesions lie, the PET, what both refer to."""
 
     mask: Instance
     references: References
     extent: Extent | None
     pet: Series
     pet_stack: Stack
+    pet_references: References
 
 
 def choose_ct(anchor: Anchor, candidates: Sequence[Series], rules: Assembly) -> Choice:
@@ -48,8 +49,7 @@ def choose_ct(anchor: Anchor, candidates: Sequence[Series], rules: Assembly) -> 
     criteria = _criteria(anchor, rules)
     order = ranked(usable, criteria)
     chosen = order[0]
-    is_named = not (_unnamed(anchor, chosen) and _unnamed_by_pet(anchor.pet, chosen))
-    return Choice(chosen, "ready", (_why(order, criteria), *passed_over), is_named)
+    return Choice(chosen, "ready", (_why(order, criteria), *passed_over), _is_named(anchor, chosen))
 
 
 def _obstacle(anchor: Anchor, ct: Series) -> Obstacle | None:
@@ -67,7 +67,7 @@ def _obstacle(anchor: Anchor, ct: Series) -> Obstacle | None:
     held = cover(stack, anchor.extent)
     if held in ("partly", "outside"):
         return Obstacle("mask-not-covered", "it does not cover the mask")
-    if held == "unknown" and stack.positions_mm and not shared_part(stack, anchor.pet_stack):
+    if held == "unknown" and covered_part(stack, extent_of_stack(anchor.pet_stack)) == 0:
         return Obstacle("mask-not-covered", "it covers no part of the PET")
     return None
 
@@ -76,21 +76,15 @@ def _must_refuse(anchor: Anchor, ct: Series, obstacle: Obstacle | None) -> bool:
     # in another study a frame of reference may be shared by accident
     if obstacle is None or obstacle.code != "patient-mismatch":
         return False
-    return ct.study_instance_uid == anchor.mask.study_instance_uid or not (
-        _unnamed(anchor, ct) and _unnamed_by_pet(anchor.pet, ct)
-    )
+    return _is_named(anchor, ct) or ct.study_instance_uid == anchor.mask.study_instance_uid
 
 
 def _criteria(anchor: Anchor, rules: Assembly) -> tuple[Criterion, ...]:
     home = anchor.mask.study_instance_uid
     begun = begun_at(anchor.pet)
-    by_pet = references_of_series(anchor.pet)
     criteria = [
-        Criterion("the mask refers to it", lambda ct: _unnamed(anchor, ct)),
-        Criterion(
-            "the PET refers to it",
-            lambda ct: not (by_pet.images_in(ct) or by_pet.name(ct)),
-        ),
+        Criterion("the mask refers to it", lambda ct: not anchor.references.point_to(ct)),
+        Criterion("the PET refers to it", lambda ct: not anchor.pet_references.point_to(ct)),
         Criterion("it lies in the mask's study", lambda ct: ct.study_instance_uid != home),
         Criterion(
             "a setting prefers its description",
@@ -101,22 +95,18 @@ def _criteria(anchor: Anchor, rules: Assembly) -> tuple[Criterion, ...]:
         Criterion("its slices are thinner", _thickness_mm),
     ]
     if anchor.extent is None:
-        # where the mask reaches is not known: prefer what covers the PET, to a tenth
+        # where the lesions lie is not known: prefer what covers the PET, to a tenth
+        pet_extent = extent_of_stack(anchor.pet_stack)
         covers = Criterion(
             "it covers more of the PET",
-            lambda ct: -round(shared_part(stack_of(ct), anchor.pet_stack), 1),
+            lambda ct: -round(covered_part(stack_of(ct), pet_extent) or 0, 1),
         )
         criteria.insert(0, covers)
     return tuple(criteria)
 
 
-def _unnamed(anchor: Anchor, ct: Series) -> bool:
-    return not (anchor.references.images_in(ct) or anchor.references.name(ct))
-
-
-def _unnamed_by_pet(pet: Series, ct: Series) -> bool:
-    by_pet = references_of_series(pet)
-    return not (by_pet.images_in(ct) or by_pet.name(ct))
+def _is_named(anchor: Anchor, ct: Series) -> bool:
+    return anchor.references.point_to(ct) or anchor.pet_references.point_to(ct)
 
 
 def _why(order: Sequence[Series], criteria: Sequence[Criterion]) -> str:

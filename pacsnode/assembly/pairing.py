@@ -6,10 +6,10 @@ from typing import Final
 
 from pacsnode.assembly.choice import Choice
 from pacsnode.assembly.ct import Anchor, choose_ct
-from pacsnode.assembly.extent import Extent, cover, extent_of, holds
+from pacsnode.assembly.extent import Extent, cover, extent_of, lesions_extent
 from pacsnode.assembly.pet import choose_pet
 from pacsnode.assembly.ranking import named
-from pacsnode.assembly.references import References, references_of
+from pacsnode.assembly.references import References, references_of, references_of_series
 from pacsnode.assembly.stack import Stack, faults_of, stack_of, stated_slices
 from pacsnode.settings import Assembly
 from storage.records import Instance, Series
@@ -53,9 +53,14 @@ def pair(mask: Instance, candidates: Sequence[Series], rules: Assembly) -> Pairi
     if pet.series is None:
         ct = Choice(None, "no-ct", ())
     else:
-        # drawn on every slice of the PET: that does not tell where the lesions lie
-        telling = None if extent is not None and holds(extent, pet_stack) else extent
-        anchor = Anchor(mask, references, telling, pet.series, pet_stack)
+        anchor = Anchor(
+            mask=mask,
+            references=references,
+            extent=lesions_extent(extent, pet_stack),
+            pet=pet.series,
+            pet_stack=pet_stack,
+            pet_references=references_of_series(pet.series),
+        )
         ct = choose_ct(anchor, candidates, rules)
     remarks = _remarks(references, pet, pet_stack, ct, extent)
     return Pairing(
@@ -102,7 +107,7 @@ def _remarks(
         )
         found.append(("fewer-slices-than-stated", sentence))
     if cover(pet_stack, extent) == "partly":
-        found.append(("partly-outside-pet", "The mask reaches beyond the slices of the PET."))
+        found.append(("partly-outside-pet", "The mask object reaches beyond the PET's slices."))
     if ct.series is None:
         found.append(("no-ct", "It is reported without CT."))
     return found

@@ -26,6 +26,10 @@ class References:
         """Whether the series is named by its own UID."""
         return series.series_instance_uid in self.series_uids
 
+    def point_to(self, series: Series) -> bool:
+        """Whether the series, or any instance in it, is named."""
+        return self.name(series) or self.images_in(series) > 0
+
 
 def references_of(instance: Instance, candidates: Sequence[Series] = ()) -> References:
     """The references of one object, held against the series that are here."""
@@ -41,12 +45,13 @@ def references_of(instance: Instance, candidates: Sequence[Series] = ()) -> Refe
         for reference in instance.references
         if reference.series_instance_uid
     }
+    series.update(instance.referenced_series)
     return References(frozenset(named), frozenset(series), frozenset(named - present))
 
 
 def references_of_series(series: Series) -> References:
     """Everything that any image of a series refers to (a PET: the CT that corrected it)."""
-    each = [references_of(one) for one in series.instances if one.references]
+    each = [references_of(one) for one in series.instances]
     images = {
         text(item, "ReferencedSOPInstanceUID") or ""
         for one in series.instances
