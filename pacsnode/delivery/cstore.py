@@ -4,6 +4,7 @@ What a peer answers is either a reason to try again or a reason to ask a person 
 PS3.7 annex C, PS3.8 table 9-21).
 """
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     SegmentationStorage,
 )
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
@@ -142,20 +143,30 @@ def _association(
     entity.acse_timeout = ACSE_TIMEOUT_S
     entity.dimse_timeout = DIMSE_TIMEOUT_S
     entity.network_timeout = DIMSE_TIMEOUT_S
+    opened: list[socket.socket] = []
+    association: Association | None = None
     try:
         association = entity.associate(
             destination.host, destination.port, contexts, destination.ae_title,
-            max_pdu=MAXIMUM_PDU_LENGTH,
+            max_pdu=MAXIMUM_PDU_LENGTH, evt_handlers=[(evt.EVT_ACSE_SENT, _note_socket, [opened])],
         )  # fmt: skip
-    except OSError as exc:  # the host name does not resolve
-        raise DeliveryFailed(f"{_named(destination)}: the host is not found") from exc
-    if not association.is_established:
-        raise _why_not(association, destination, calling_ae)
-    try:
+        if not association.is_established:
+            raise _why_not(association, destination, calling_ae)
         yield association
+    except socket.gaierror as exc:
+        raise DeliveryFailed(f"{_named(destination)}: the host name does not resolve") from exc
     finally:
-        if association.is_established:
+        if association is not None and association.is_established:
             association.release()
+        for connection in opened:
+            connection.close()
+
+
+def _note_socket(event: evt.Event, opened: list[socket.socket]) -> None:
+    # pynetdicom forgets to close a socket whose peer refused or left
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        opened.append(transport.socket)
 
 
 def _why_not(

@@ -7,6 +7,7 @@ for ever for the rest of it.
 import logging
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pacsnode import log
@@ -71,6 +72,11 @@ class GuardedConnection(socket.socket):
         """Send, and count what came before as answered."""
         self._unanswered = 0
         return super().send(content, flags)
+
+    def shutdown(self, how: int, /) -> None:
+        """Shut down; a peer that is gone already is no error, or pynetdicom would never close."""
+        with suppress(OSError):
+            super().shutdown(how)
 
     def _begin(self) -> None:
         allowed_s = self._bounds.first_pdu_s if self._first else self._bounds.later_pdu_s
