@@ -4,10 +4,13 @@ StorageError
   Unkeepable   not an object we can keep: unreadable, a malformed UID, a truncated element
   Mismatch     the sender's command and the dataset disagree about class or instance
   StorageFull  no space now; another try may work (retryable)
+  DiskFault    the disk failed otherwise: an I/O error, read-only, no permission (retryable)
   IndexFault   the database cannot be opened, is locked or damaged (retryable where locked)
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+REBUILD: Final = "stop the node and run `pacsnode reindex`: it rebuilds the index from the files"
 
 
 class StorageError(Exception):
@@ -26,6 +29,12 @@ class Mismatch(Unkeepable):
 
 class StorageFull(StorageError):
     """The disk, the quota or the configured reserve is exhausted."""
+
+    retryable = True
+
+
+class DiskFault(StorageError):
+    """The disk did not do what was asked, for another reason than space; says which."""
 
     retryable = True
 

@@ -47,9 +47,13 @@ class Instance:
     calling_ae: str | None
     received_at: datetime  # aware, UTC
     standing: Standing = "kept"
-    patient_id_digest: str | None = None  # keyed digest of PatientID + issuer
+    patient_id_digest: str | None = None  # keyed digest of PatientID
     patient_name_digest: str | None = None  # keyed digest of PatientName + PatientBirthDate
     attributes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    remark: str | None = None  # why its standing is not "kept"
+    referenced_series: tuple[str, ...] = ()  # series it names, with or without their instances
+    # of RTSTRUCT contours: least x, y, z, then greatest x, y, z; None for every other object
+    extent_lps_mm: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +75,17 @@ class Study:
     study_instance_uid: str
     series: tuple[Series, ...]
     last_received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One line of a list of studies."""
+
+    study_instance_uid: str
+    modalities: tuple[str, ...]
+    series: int
+    instances: int
+    last_received_at: datetime  # aware, UTC
 
 
 @dataclass(frozen=True, slots=True)

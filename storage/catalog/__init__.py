@@ -1,0 +1,7 @@
+"""The table gateway: what is known of every object, and the journal of decisions."""
+
+from storage.catalog.gateway import Catalog
+from storage.catalog.journal import Journal
+from storage.catalog.rows import Entry
+
+__all__ = ["Catalog", "Entry", "Journal"]

@@ -1,0 +1,71 @@
+"""The journal of decisions: lines are added, never changed."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Engine, func, insert, select
+
+from storage.catalog.rows import decision_of, decision_row
+from storage.records import Decision
+from storage.tables import decisions, reading, writing
+
+
+class Journal:
+    """What was decided about each mask object, and about studies without one."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+
+    def write_down(self, decision: Decision) -> bool:
+        """Add a line; False where it says what the mask's last line says already."""
+        row = decision_row(decision)
+        last = (
+            select(decisions)
+            .where(
+                decisions.c.study_instance_uid == decision.study_instance_uid,
+                decisions.c.mask_instance_uid.is_not_distinct_from(decision.mask_instance_uid),
+            )
+            .order_by(decisions.c.id.desc())
+            .limit(1)
+        )
+        with writing(self._database) as connection:
+            before = connection.execute(last).mappings().first()
+            if before is not None and all(
+                before[column] == row[column] for column in ("state", "code", "reasons", "facts")
+            ):
+                return False
+            connection.execute(insert(decisions), row)
+            return True
+
+    def decisions(
+        self, study_instance_uid: str, mask_instance_uid: str | None = None
+    ) -> tuple[Decision, ...]:
+        """The lines of a study, or of one of its masks, in the order they were written."""
+        wanted = select(decisions).where(decisions.c.study_instance_uid == study_instance_uid)
+        if mask_instance_uid is not None:
+            wanted = wanted.where(decisions.c.mask_instance_uid == mask_instance_uid)
+        with reading(self._database) as connection:
+            rows = connection.execute(wanted.order_by(decisions.c.id))
+            return tuple(decision_of(row) for row in rows)
+
+    def latest(self, states: Collection[str] | None) -> tuple[Decision, ...]:
+        """The last line of every mask, of those states alone where some are named."""
+        last_ids = select(func.max(decisions.c.id)).group_by(
+            decisions.c.study_instance_uid, decisions.c.mask_instance_uid
+        )
+        wanted = select(decisions).where(decisions.c.id.in_(last_ids)).order_by(decisions.c.id)
+        if states is not None:
+            wanted = wanted.where(decisions.c.state.in_(states))
+        with reading(self._database) as connection:
+            return tuple(decision_of(row) for row in connection.execute(wanted))
+
+    def all(self) -> tuple[Decision, ...]:
+        """Every line, oldest first."""
+        with reading(self._database) as connection:
+            rows = connection.execute(select(decisions).order_by(decisions.c.id))
+            return tuple(decision_of(row) for row in rows)
+
+    def carry_over(self, lines: Collection[Decision]) -> None:
+        """Write lines of an earlier index as they are."""
+        if lines:
+            with writing(self._database) as connection:
+                connection.execute(insert(decisions), [decision_row(line) for line in lines])

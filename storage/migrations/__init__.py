@@ -1,0 +1,1 @@
+"""Steps that build the index, oldest first; `storage.schema` takes them."""
