@@ -1,12 +1,15 @@
 """One Part 10 file's header, and where in the file its pixel data begins."""
 
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 from pydicom import config
 from pydicom.dataset import FileDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -17,7 +20,8 @@ config.settings.reading_validation_mode = config.IGNORE
 
 # All that pydicom was seen to raise on malformed files, lazily converted values included.
 FOREIGN = (
-    pydicom.errors.InvalidDicomError,
+    InvalidDicomError,
+    BytesLengthException,
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -27,6 +31,8 @@ FOREIGN = (
     RuntimeError,  # NotImplementedError and RecursionError with it
     TypeError,
     ValueError,
+    struct.error,
+    zlib.error,
 )
 
 
