@@ -16,11 +16,14 @@ from engine.case import Case
 from engine.errors import EngineError
 from engine.pipeline import report_case
 from engine.report.style import Predecessor, ReportStyle, seg_uid, sr_uid
+from pacsnode.assembly.ours import is_ours
 from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import Made, ReportOrder
+from storage.archive import Archive
 from storage.errors import StorageError
+from storage.records import Instance
 
 HUNG = 75  # exit status: EX_TEMPFAIL of sysexits.h
 _one_at_a_time = threading.Lock()  # recovered jobs start beside the queue, and memory is finite
@@ -86,14 +89,11 @@ def _style(order: ReportOrder, desk: Desk) -> ReportStyle:
 
 
 def _predecessors(order: ReportOrder, desk: Desk) -> tuple[Predecessor, ...]:
-    """The last SR of this mask, or of the mask it supersedes when this is its first."""
+    """The last SR of this mask, or when this is its first, of the version before it."""
     own = sr_uid(ReportStyle(seed=order["seed"]))
-    for mask in (order["mask"], order["earlier_mask"]):
-        if mask is None or (instance := desk.archive.instance(mask)) is None:
-            continue
-        lines = desk.archive.decisions(instance.study_instance_uid, mask)
-        uid = journal.last_report(lines, but=own)
-        if uid is not None and (earlier := desk.archive.instance(uid)) is not None:
+    for mask in (order["mask"], *order["earlier_masks"]):
+        earlier = _last_report(mask, own, desk.archive)
+        if earlier is not None:
             return (
                 Predecessor(
                     earlier.study_instance_uid,
@@ -103,6 +103,19 @@ def _predecessors(order: ReportOrder, desk: Desk) -> tuple[Predecessor, ...]:
                 ),
             )
     return ()
+
+
+def _last_report(mask: str, own: str, archive: Archive) -> Instance | None:
+    instance = archive.instance(mask)
+    if instance is None:
+        return None
+    uid = journal.last_report(archive.decisions(instance.study_instance_uid, mask), but=own)
+    if uid is not None:
+        return archive.instance(uid)
+    # the journal is silent or lost, but the reports themselves are in the archive
+    reports = [one for one in archive.reports_of(mask) if is_ours(one)]
+    others = [one for one in reports if one.sop_instance_uid != own]
+    return max(others, key=lambda one: one.received_at, default=None)
 
 
 def _case(order: ReportOrder, desk: Desk) -> Case:

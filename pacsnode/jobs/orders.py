@@ -13,7 +13,7 @@ class ReportOrder(TypedDict):
     pet_paths: list[str]
     ct_paths: list[str]
     lesion_numbers: list[int]
-    earlier_mask: str | None  # the mask that this one supersedes
+    earlier_masks: list[str]  # earlier versions of this mask, the latest first
     destinations: list[str]  # names
 
 

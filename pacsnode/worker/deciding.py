@@ -8,7 +8,7 @@ from pathlib import Path
 from pacsnode.assembly import assess
 from pacsnode.assembly.assessment import Assessment
 from pacsnode.assembly.seed import report_seed
-from pacsnode.assembly.supersession import earlier_version
+from pacsnode.assembly.supersession import earlier_version, later_version
 from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
@@ -34,14 +34,14 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
     """
     looked = [_look(mask, desk, is_quiet) for mask in desk.archive.masks(study)]
     reach("assessed")
-    earlier = _versions(looked, desk)
+    ready = [one.mask for one in looked if one.assessment.state == "ready"]
     for one in looked:
         if one.assessment.state != "ready":
             _write_unready(one, desk)
-        elif later := _later_version(one.mask, earlier):
+        elif later := later_version(one.mask, ready, desk.settings.assembly):
             _write_superseded(one.mask, later, desk)
         else:
-            _order(one, earlier.get(one.mask.sop_instance_uid), desk)
+            _order(one, _earlier_versions(one.mask, ready, desk), desk)
     waiting = (one for one in looked if one.assessment.state == "waiting" and not one.quiet)
     return frozenset().union(*(one.studies for one in waiting))
 
@@ -56,22 +56,13 @@ def _look(mask: Instance, desk: Desk, is_quiet: Callable[[str], bool]) -> _Looke
     return _Looked(mask, assessment, studies, quiet)
 
 
-def _versions(looked: Sequence[_Looked], desk: Desk) -> dict[str, Instance]:
-    """For each mask that is ready, the earlier mask that it is a new version of."""
-    masks = [one.mask for one in looked if one.assessment.state == "ready"]
-    earlier = {}
-    for mask in masks:
-        others = [other for other in masks if other is not mask]
-        if found := earlier_version(mask, others, desk.settings.assembly):
-            earlier[mask.sop_instance_uid] = found
-    return earlier
-
-
-def _later_version(mask: Instance, earlier: dict[str, Instance]) -> str | None:
-    later = (
-        uid for uid, found in earlier.items() if found.sop_instance_uid == mask.sop_instance_uid
-    )
-    return next(later, None)
+def _earlier_versions(mask: Instance, ready: Sequence[Instance], desk: Desk) -> list[str]:
+    found = []
+    before = earlier_version(mask, ready, desk.settings.assembly)
+    while before is not None and before.sop_instance_uid not in found:
+        found.append(before.sop_instance_uid)
+        before = earlier_version(before, ready, desk.settings.assembly)
+    return found
 
 
 def _write_unready(one: _Looked, desk: Desk) -> None:
@@ -82,14 +73,15 @@ def _write_unready(one: _Looked, desk: Desk) -> None:
     desk.archive.write_down(one.assessment.decision(one.mask, datetime.now(UTC)))
 
 
-def _write_superseded(mask: Instance, later: str, desk: Desk) -> None:
+def _write_superseded(mask: Instance, later: Instance, desk: Desk) -> None:
+    uid = later.sop_instance_uid
     journal.write(
         desk.archive, mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
-        [f"The mask {later} is a later version of this one."], later_mask=later,
+        [f"The mask {uid} is a later version of this one."], later_mask=uid,
     )  # fmt: skip
 
 
-def _order(one: _Looked, earlier: Instance | None, desk: Desk) -> None:
+def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     """Order the report, or find that the same inputs were ordered before."""
     order = _report_order(one, earlier, desk)
     lines = _lines(one.mask, desk)
@@ -107,7 +99,7 @@ def _order(one: _Looked, earlier: Instance | None, desk: Desk) -> None:
         reach("report-enqueued")
 
 
-def _report_order(one: _Looked, earlier: Instance | None, desk: Desk) -> ReportOrder:
+def _report_order(one: _Looked, earlier: list[str], desk: Desk) -> ReportOrder:
     ready = one.assessment
     if ready.inputs_sha256 is None or ready.pet is None:
         raise RuntimeError(f"A ready assessment of {one.mask.sop_instance_uid} names its inputs")
@@ -119,7 +111,7 @@ def _report_order(one: _Looked, earlier: Instance | None, desk: Desk) -> ReportO
         pet_paths=_paths(ready.pet, desk.archive.root),
         ct_paths=_paths(ready.ct, desk.archive.root),
         lesion_numbers=list(ready.lesion_numbers),
-        earlier_mask=earlier.sop_instance_uid if earlier is not None else None,
+        earlier_masks=earlier,
         destinations=[destination.name for destination in desk.settings.destinations],
     )
 

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from engine.describing.template import Template
+from engine.finding import Describer
 from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.jobs import journal
@@ -42,7 +43,7 @@ def run(settings: Settings, *, lifeline: BinaryIO | None = None) -> int:
     _stop_on_signals(stopping, interrupts=lifeline is None)
     if lifeline is not None:
         threading.Thread(target=_until_end, args=(lifeline, stopping), daemon=True).start()
-    with working(settings) as worker:
+    with working(settings, check=lifeline is None) as worker:
         log.event("worker-ready", pid=os.getpid())
         while not stopping.wait(POLL_S):
             worker.turn()
@@ -102,16 +103,25 @@ class Worker:
 
 @contextmanager
 def working(
-    settings: Settings, *, backoff: Backoff | None = None, deadline_s: float = 3600.0
+    settings: Settings,
+    *,
+    describer: Describer | None = None,
+    backoff: Backoff | None = None,
+    check: bool = True,
 ) -> Iterator[Worker]:
-    """A worker on the home of these settings, its jobs running, until the block ends."""
+    """A worker on the home of these settings, its jobs running, until the block ends.
+
+    `check` looks for damage in the archive first; needless where a listener has just done so.
+    """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     reserve_bytes = settings.listen.free_space_reserve_mb << 20
     with (
         _alone_in(settings.home),
-        Archive.open(settings.home / "archive", reserve_bytes=reserve_bytes) as archive,
+        Archive.open(
+            settings.home / "archive", reserve_bytes=reserve_bytes, check=check
+        ) as archive,
     ):
-        desk = Desk(archive, settings, Template(), backoff or Backoff(), deadline_s)
+        desk = Desk(archive, settings, describer or Template(), backoff or Backoff())
         work_at(desk)
         try:
             with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S):

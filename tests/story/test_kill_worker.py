@@ -1,0 +1,215 @@
+"""Processes killed with SIGKILL at named places and at random: one report each, none lost."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from pacsnode.intake.association import Listener
+from pacsnode.settings import Settings
+from storage.archive import Archive
+from storage.records import Decision
+from tests.conftest import ROOT
+from tests.makers import save
+from tests.peers import Receiver, echoscu, free_port, storescu, wait_until
+from tests.story.small import SmallStudy, predecessors, reports_at, settings_for, small_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.wire]
+
+POINTS = (
+    "assessed", "ready-written", "report-enqueued", "running-written", "built", "seg-kept",
+    "sr-kept", "made-recorded", "reported-written", "deliveries-enqueued", "sending", "sent",
+    "sent-recorded", "sent-written",
+)  # fmt: skip
+
+
+@contextmanager
+def worker_that_is_killed(settings: Settings, armed: Path) -> Iterator[list[int]]:
+    """A worker that starts again whenever it dies; gives the exit codes of those that died."""
+    command = [sys.executable, "-m", "tests.story.forking_worker"]
+    environment = os.environ | {"PACSNODE_TEST_FAILPOINT": str(armed)}
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(settings.model_dump_json() + "\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "loaded\n"
+    ended: list[int] = []
+    output = process.stdout
+    reader = Thread(target=lambda: ended.extend(map(int, output)), daemon=True)
+    reader.start()
+    try:
+        yield ended
+    finally:
+        process.terminate()
+        process.wait(30)
+        reader.join(10)
+        process.stdin.close()
+        output.close()
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[tuple[Archive, int]]:
+    """The archive of a home and the port of a listener in front of it."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with Archive.open(settings.home / "archive") as archive:
+        listener = Listener(archive, settings.listen)
+        listener.start()
+        try:
+            yield archive, listener.address[1]
+        finally:
+            listener.stop()
+
+
+def test_killed_at_every_named_place_each_study_gets_one_report(tmp_path: Path) -> None:
+    armed = tmp_path / "armed"
+    armed.mkdir()
+    studies = {point: small_study(point) for point in POINTS}
+    files = {p: save(study.everything, tmp_path / "files" / p) for p, study in studies.items()}
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=0.2)
+        with (
+            listening(settings) as (archive, port),
+            worker_that_is_killed(settings, armed) as ended,
+        ):
+            for point, study in studies.items():
+                (armed / point).write_text("once\n", "ascii")
+                assert storescu(port, files[point]).returncode == 0
+                wait_until(lambda p=point: not (armed / p).exists(), within_s=30, what=point)
+                wait_until(
+                    lambda s=study: _state(archive, s) == "delivered", within_s=30, what=point
+                )
+            assert ended == [-signal.SIGKILL] * len(POINTS)
+            _one_report_each(receiver, list(studies.values()))
+
+
+def test_a_case_that_kills_the_worker_is_given_up_and_the_next_one_is_done(
+    tmp_path: Path,
+) -> None:
+    armed = tmp_path / "armed"
+    armed.mkdir()
+    poison, sound = small_study("poison"), small_study("after the poison")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=0.2)
+        with (
+            listening(settings) as (archive, port),
+            worker_that_is_killed(settings, armed) as ended,
+        ):
+            (armed / "built").write_text("again\n" * 4, "ascii")
+            assert storescu(port, save(poison.everything, tmp_path / "poison")).returncode == 0
+            wait_until(lambda: len(ended) >= 1, within_s=30, what="the first death")
+            assert storescu(port, save(sound.everything, tmp_path / "sound")).returncode == 0
+            wait_until(lambda: _state(archive, poison) == "failed", within_s=60, what="giving up")
+            wait_until(lambda: _state(archive, sound) == "delivered", within_s=30, what="the next")
+            assert _lines(archive, poison)[-1].code == "process-ended"
+            assert ended == [-signal.SIGKILL] * 4
+        _one_report_each(receiver, [sound])
+
+
+@contextmanager
+def serving(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A whole node as a person starts it; killed without mercy at the end of the block."""
+    (there,) = settings.destinations
+    command = [
+        sys.executable, "-P", "-m", "pacsnode", "serve", "--home", str(settings.home),
+        "--port", str(port), "--quiet-s", str(settings.assembly.quiet_s),
+        "--destination", f"{there.ae_title}@{there.host}:{there.port}",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, env=os.environ | {"PACSNODE_LOG_LEVEL": "warning"}
+    )
+    try:
+        wait_until(lambda: echoscu(port).returncode == 0, within_s=40, what="the node to listen")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_whole_node_killed_ten_times_while_it_receives(tmp_path: Path) -> None:
+    study = small_study("killed node")
+    files = save(study.everything, tmp_path / "files")
+    chance = random.Random(7)
+    port = free_port()
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=0.5)
+        for _ in range(10):
+            with serving(settings, port):
+                chance.shuffle(files)
+                sender = Thread(target=storescu, args=(port, list(files)))
+                sender.start()
+                time.sleep(chance.uniform(0.0, 0.4))
+            sender.join()
+        with serving(settings, port):
+            # the sender sends what it holds no acknowledgement for, in one last association
+            assert storescu(port, files).returncode == 0
+            wait_until(lambda: reports_at(receiver), within_s=40, what="the report")
+            time.sleep(2)
+        with Archive.open(settings.home / "archive") as archive:
+            assert archive.counts()["quarantined"] == 0
+            _one_chain(receiver, study)
+
+
+def test_no_worker_outlives_its_listener_and_a_killed_one_comes_back(tmp_path: Path) -> None:
+    studies = [small_study(f"worker {n}") for n in range(3)]
+    port = free_port()
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=0.2)
+        with serving(settings, port) as node:
+            killed = set()
+            for study in studies:
+                wait_until(lambda: _children(node.pid) - killed, within_s=30, what="a worker")
+                files = save(study.everything, tmp_path / study.study_uid)
+                assert storescu(port, files).returncode == 0
+                for pid in _children(node.pid):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+            wait_until(lambda: len(reports_at(receiver)) == 3, within_s=60, what="every report")
+            (last,) = _children(node.pid)
+        assert len(killed) == 3
+        wait_until(lambda: not Path(f"/proc/{last}").exists(), within_s=20, what="its end")
+        _one_report_each(receiver, studies)
+
+
+def _children(pid: int) -> set[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    tasks = children.parent.parent.glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text("ascii").split()}
+
+
+def _lines(archive: Archive, study: SmallStudy) -> tuple[Decision, ...]:
+    return archive.decisions(study.study_uid, study.mask_uid)
+
+
+def _state(archive: Archive, study: SmallStudy) -> str | None:
+    lines = _lines(archive, study)
+    return lines[-1].state if lines else None
+
+
+def _one_report_each(receiver: Receiver, studies: list[SmallStudy]) -> None:
+    found = reports_at(receiver)  # asserts that what came twice came with the same bytes
+    assert sorted(str(report.StudyInstanceUID) for report in found.values()) == sorted(
+        study.study_uid for study in studies
+    )
+
+
+def _one_chain(receiver: Receiver, study: SmallStudy) -> None:
+    """Every report of a study but the first names one before it: none contradicts another."""
+    found = reports_at(receiver, study.study_uid)
+    named = [uid for report in found.values() for uid in predecessors(report)]
+    assert len(named) == len(set(named)) == len(found) - 1
