@@ -1,0 +1,67 @@
+"""The journal of a study in plain words."""
+
+from datetime import timedelta
+
+from pacsnode.assembly import assess
+from pacsnode.assembly.words import explain
+from pacsnode.settings import Assembly
+from storage.records import Decision
+from tests.unit.assembly_records import PET, START, candidates, later, make_images, make_seg
+
+
+def decide(state: str, code: str, minute: int, mask: str | None = "1.2.3.4") -> Decision:
+    when = START + timedelta(minutes=minute)
+    return Decision("1.2.3", mask, state, code, (f"Reason {minute}.",), when)  # type: ignore[arg-type]
+
+
+def test_nothing_decided() -> None:
+    first, second = explain("1.2.3", [])
+    assert first == "Study 1.2.3: nothing has been decided."
+    assert "no SEG or RTSTRUCT" in second
+    assert explain("1.2.3", [decide("ready", "ready", 0)]) != explain("1.2.9", [])
+    assert explain("1.2.9", [decide("ready", "ready", 0)])[0].startswith("Study 1.2.9: nothing")
+
+
+def test_the_latest_decision_in_full_the_others_in_short() -> None:
+    lines = explain(
+        "1.2.3",
+        [
+            decide("delivered", "delivered", 9),
+            decide("waiting", "waiting-for-quiet", 1),
+            decide("ready", "ready", 2),
+            decide("context", "no-lesion", 3, mask="1.2.3.5"),
+        ],
+    )
+    assert lines == (
+        "Study 1.2.3: 2 mask objects.",
+        "",
+        "Mask 1.2.3.4 has been reported, and every destination has the report, "
+        "since 2026-03-01 09:09:00 UTC:",
+        "  - Reason 9.",
+        "  Its inputs were chosen at 2026-03-01 09:02:00 UTC:",
+        "  - Reason 2.",
+        "  Before that:",
+        "    2026-03-01 09:02:00 UTC  ready",
+        "    2026-03-01 09:01:00 UTC  waiting (waiting-for-quiet)",
+        "",
+        "Mask 1.2.3.5 is kept as context: nothing of it is reported as a lesion (no-lesion), "
+        "since 2026-03-01 09:03:00 UTC:",
+        "  - Reason 3.",
+    )
+
+
+def test_a_decision_about_the_study_itself() -> None:
+    lines = explain("1.2.3", [decide("failed", "crashed", 0, mask=None)])
+    assert lines[0] == "Study 1.2.3: 0 mask objects."
+    assert lines[2].startswith("The study failed (crashed), since ")
+
+
+def test_a_real_wait_tells_what_came_what_is_missing_and_what_would_be_chosen() -> None:
+    pet = make_images(PET, "pet", SeriesNumber=4)
+    mask = make_seg(on=pet, received_at=later(1))
+    found = assess(mask, candidates(*pet[:-1]), quiet=False, rules=Assembly())
+    told = "\n".join(explain("1.2.3", [found.decision(mask, START)]))
+    assert "is waiting (waiting-for-references)" in told
+    assert "It waits for 1 object," in told
+    assert "PT series 4 (" in told
+    assert "No CT has come" in told
