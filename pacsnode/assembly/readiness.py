@@ -63,9 +63,9 @@ def _absent(pairing: Pairing, candidates: Sequence[Series]) -> str:
     here = {series.series_instance_uid for series in candidates}
     series = len(pairing.references.series_uids - here)
     objects = len(pairing.references.missing_uids)
-    return " and ".join(
-        [f"{objects} objects"] * bool(objects) + [f"{series} series"] * bool(series)
-    )
+    parts = [f"{objects} object{'s' * (objects > 1)}"] if objects else []
+    parts += [f"{series} series"] if series else []
+    return " and ".join(parts)
 
 
 def _unproven(choice: Choice) -> Iterator[tuple[str, str]]:

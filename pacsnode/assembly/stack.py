@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 from pacsnode.assembly.attributes import number, text
@@ -55,8 +56,7 @@ class Stack:
         return any(len({one.times for one in together}) > 1 for together in self.crowded)
 
     def _steps(self) -> list[float]:
-        pairs = zip(self.positions_mm, self.positions_mm[1:], strict=False)
-        return [after - before for before, after in pairs]
+        return [after - before for before, after in pairwise(self.positions_mm)]
 
 
 def stack_of(series: Series) -> Stack:

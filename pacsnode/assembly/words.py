@@ -43,9 +43,8 @@ def explain(study_uid: str, decisions: Sequence[Decision]) -> tuple[str, ...]:
 def _told(mask: str | None, history: Sequence[Decision]) -> Iterator[str]:
     latest = history[-1]
     subject = f"Mask {mask}" if mask else "The study"
-    code = f" ({latest.code})" if latest.code != latest.state else ""
     yield ""
-    yield f"{subject} {_STATES[latest.state]}{code}, since {_stamp(latest)}:"
+    yield f"{subject} {_STATES[latest.state]}{_code(latest)}, since {_stamp(latest)}:"
     for reason in latest.reasons:
         yield f"  - {reason}"
     chosen = _inputs(history)
@@ -56,7 +55,11 @@ def _told(mask: str | None, history: Sequence[Decision]) -> Iterator[str]:
     if len(history) > 1:
         yield "  Before that:"
         for one in reversed(history[:-1]):
-            yield f"    {_stamp(one)}  {one.state}" + (f" ({one.code})" if one.code else "")
+            yield f"    {_stamp(one)}  {one.state}{_code(one)}"
+
+
+def _code(decision: Decision) -> str:
+    return f" ({decision.code})" if decision.code != decision.state else ""
 
 
 def _inputs(history: Sequence[Decision]) -> Decision | None:
