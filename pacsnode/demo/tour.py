@@ -1,0 +1,193 @@
+"""The tour from start to end."""
+
+import json
+import queue
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import Comprehensive3DSRStorage
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from pacsnode.demo.peers import LOOPBACK, RECEIVER, NotSent, receiving, send_study
+from pacsnode.demo.truth import Compared, compare
+from pacsnode.node import Node
+from pacsnode.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from engine.cohort.phantom import PhantomStudy
+    from engine.report.read import ReadReport
+
+QUIET_S = 2.0
+REPORT_WITHIN_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Toured:
+    """What the tour produced."""
+
+    sr: Path
+    picture: Path
+    report: "ReadReport"
+    compared: tuple[Compared, ...]
+    seconds: dict[str, float]
+    sender: str
+
+    @property
+    def agrees(self) -> bool:
+        return bool(self.compared) and all(each.agrees for each in self.compared)
+
+
+def run_demo(keep: Path | None, *, as_json: bool = False) -> int:
+    """Run the tour and print it; exit code 0 when every number agrees with the truth."""
+    console = Console(stderr=as_json, highlight=False)
+    out = keep or Path(tempfile.mkdtemp(prefix="pacsnode-demo-"))
+    try:
+        toured = _tour(out, console)
+    except (NotSent, queue.Empty) as exc:
+        said = str(exc) or f"No report came within {REPORT_WITHIN_S:.0f} s."
+        console.print(said, style="red", markup=False)
+        return 1
+    finally:
+        if keep is None:
+            for part in ("study", "home"):
+                shutil.rmtree(out / part, ignore_errors=True)
+    if as_json:
+        Console(highlight=False, soft_wrap=True).print(_as_json(toured), markup=False)
+    else:
+        _print(toured, console)
+    return 0 if toured.agrees else 1
+
+
+def _tour(out: Path, console: Console) -> Toured:
+    from engine.cohort.phantom import make_study
+    from engine.report.read import read_findings
+
+    seconds: dict[str, float] = {}
+    with _timed(console, seconds, "Making a whole-body PET/CT with six lesions"):
+        study = make_study(out / "study")
+    with receiving(out / "report") as (port, arrived), Node(_settings(out, port)) as node:
+        megabytes = sum(path.stat().st_size for path in study.files) / 1e6
+        said = f"Sending {len(study.files)} objects, {megabytes:.0f} MB, over four associations"
+        with _timed(console, seconds, said):
+            sender = send_study(study.files, node.address, "PACSNODE")
+        with _timed(console, seconds, "Waiting for the report"):
+            sr = _next_sr(arrived)
+    with _timed(console, seconds, "Drawing the picture"):
+        picture = _draw(study, out / "report" / "lesions.png")
+    report = read_findings(dcmread(sr))
+    compared = tuple(compare(report.findings, study.lesions))
+    return Toured(sr, picture, report, compared, seconds, sender)
+
+
+@contextmanager
+def _timed(console: Console, seconds: dict[str, float], doing: str) -> Iterator[None]:
+    began = time.monotonic()
+    with console.status(doing):
+        yield
+    seconds[doing] = time.monotonic() - began
+    console.print(f"{doing}: {seconds[doing]:.1f} s", markup=False)
+
+
+def _settings(out: Path, port: int) -> Settings:
+    return read_settings(
+        None,
+        {
+            "home": out / "home",
+            "log_level": "warning",
+            "listen": {"ae_title": "PACSNODE", "address": LOOPBACK, "port": 0, "peers": ()},
+            "assembly": {"quiet_s": QUIET_S},
+            "destinations": (
+                {"name": "demo", "ae_title": RECEIVER, "host": LOOPBACK, "port": port},
+            ),
+        },
+    )
+
+
+def _next_sr(arrived: "queue.SimpleQueue[Path]") -> Path:
+    """The first SR that arrives. Raises queue.Empty when none does in time."""
+    deadline = time.monotonic() + REPORT_WITHIN_S
+    while True:
+        path = arrived.get(timeout=max(deadline - time.monotonic(), 0.01))
+        document: Dataset = dcmread(path, specific_tags=["SOPClassUID"])
+        if document.SOPClassUID == Comprehensive3DSRStorage:
+            return path
+
+
+def _draw(study: "PhantomStudy", path: Path) -> Path:
+    """The PET with the lesions outlined; the SR holds no picture, so it is read once more."""
+    from engine.case import Case
+    from engine.describing.template import Template
+    from engine.pipeline import report_case
+    from engine.report.picture import save_picture
+    from engine.report.style import ReportStyle
+
+    case = Case(pet=study.pet, ct=(), mask=study.seg)
+    save_picture(report_case(case, Template(), ReportStyle(seed="0" * 64)).report, path)
+    return path
+
+
+def _print(toured: Toured, console: Console) -> None:
+    for finding in toured.report.findings:
+        console.print(finding.text, markup=False)
+    console.print(_table(toured))
+    verdict = "Every number agrees with the phantom's formulas."
+    if not toured.agrees:
+        verdict = "Numbers in red are off the phantom's formulas."
+    console.print(verdict, style="green" if toured.agrees else "red")
+    console.print(f"The report (DICOM SR): {toured.sr}", markup=False, soft_wrap=True)
+    console.print(f"The picture:           {toured.picture}", markup=False, soft_wrap=True)
+
+
+def _table(toured: Toured) -> Table:
+    """Two lines a lesion: the numbers as they came back, and as they are by formula."""
+    headings = {
+        "suv_max": "SUVmax", "suv_mean": "SUVmean", "volume_cm3": "cm3",
+        "total_lesion_glycolysis_g": "TLG g",
+        "long_axis_mm": "long mm", "short_axis_mm": "short mm",
+    }  # fmt: skip
+    table = Table("", "", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in headings.values():
+        table.add_column(heading, justify="right")
+    for finding in toured.report.findings:
+        found = [each for each in toured.compared if each.lesion == finding.segment_number]
+        row = {each.name: each for each in found}
+        where = " ".join(code.meaning for code in (finding.laterality, finding.site) if code)
+        table.add_row(
+            f"{finding.segment_number}  {where}\n",
+            "measured\n[dim]true[/]",
+            *(_cell(row[name]) for name in headings),
+        )
+    return table
+
+
+def _cell(each: Compared) -> str:
+    measured = "none" if each.measured is None else f"{each.measured:.2f}"
+    style = "green" if each.agrees else "red"
+    return f"[{style}]{measured}[/]\n[dim]{each.true:.2f}[/]"
+
+
+def _as_json(toured: Toured) -> str:
+    return json.dumps(
+        {
+            "agrees": toured.agrees,
+            "sr": str(toured.sr),
+            "picture": str(toured.picture),
+            "sender": toured.sender,
+            "seconds": toured.seconds,
+            "findings": [
+                {"segment_number": finding.segment_number, "text": finding.text}
+                for finding in toured.report.findings
+            ],
+            "compared": [asdict(each) | {"agrees": each.agrees} for each in toured.compared],
+        },
+        indent=2,
+    )
