@@ -1,7 +1,7 @@
 """The command line. Every command loads what it needs when it runs, and nothing before."""
 
 from pacsnode.cli import checking, looking, running
-from pacsnode.cli.app import app, main, version
+from pacsnode.cli.application import app, main, version
 
 for command in (
     running.serve, running.worker, running.replay, running.demo,

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pacsnode.cli.app import FAILED, AsJson, Config, Home, console, print_json, settings_from
+from pacsnode.cli.application import (
+    FAILED,
+    AsJson,
+    Config,
+    Home,
+    console,
+    print_json,
+    settings_from,
+)
 
 if TYPE_CHECKING:
     from pacsnode.settings import Destination, Settings

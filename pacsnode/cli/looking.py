@@ -1,5 +1,6 @@
 """status, why, show, reindex: what the node has, knows and decided."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pacsnode.cli.app import AsJson, Config, Home, console, fail, print_json, settings_from
+from pacsnode.cli.application import AsJson, Config, Home, console, fail, print_json, settings_from
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code
@@ -31,7 +32,7 @@ def _archive(config: Path | None, home: Path | None) -> "Archive":
     root = settings_from(config, home).home / "archive"
     if not root.is_dir():
         fail(f"{root} holds no archive: is this the node's home? (--home, or the setting home)")
-    return Archive.open(root)
+    return Archive.open(root, check=False)
 
 
 def status(config: Config = None, home: Home = None, as_json: AsJson = False) -> None:
@@ -131,12 +132,16 @@ def show(
     from engine.report.read import read_findings
 
     try:
-        document = dcmread(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values, which may be the patient's
+            document = dcmread(file)
     except (InvalidDicomError, OSError, ValueError, NotImplementedError) as exc:
         fail(f"{file} is not a DICOM file that can be read ({type(exc).__name__})")
     if "ContentSequence" not in document:
         fail(f"{file} is no structured report: its SOP class is {document.get('SOPClassUID')}")
-    report = read_findings(document)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = read_findings(document)
     if as_json:
         print_json(_report_fields(report))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pacsnode.cli.app import (
+from pacsnode.cli.application import (
     FAILED,
     WRONG,
     AsJson,
@@ -104,6 +104,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Report every case in files, without a network. Run again, it goes on where it stopped."""
+    from pacsnode import log
     from pacsnode.replay import Request
     from pacsnode.replay import replay as run_replay
 
@@ -117,6 +118,7 @@ def replay(
         workers=workers or os.cpu_count() or 1,
         shard=_shard(shard),
     )
+    log.set_up("error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: end in good order
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -157,9 +159,11 @@ def _say_replayed(outcome: "Outcome", as_json: bool) -> None:
     )
     for kind, style in (("refusals", "yellow"), ("failures", "red")):
         for case in manifest[kind]:
-            console.print(f"{case['code']}: {case['input_path']}", style=style, markup=False)
+            console.print(
+                f"{case['code']}: {case['input_path']}", style=style, markup=False, soft_wrap=True
+            )
             for reason in case["reasons"]:
-                console.print(f"  {reason}", markup=False)
+                console.print(f"  {reason}", markup=False, soft_wrap=True)
     if outcome.stopped:
         console.print("Stopped: run the same command again to go on.", style="yellow")
     console.print(f"{manifest['findings']['rows']} findings in {outcome.request.findings}")
@@ -174,6 +178,8 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """See a made whole-body PET/CT go through the node over DICOM, and check its numbers."""
+    from pacsnode import log
     from pacsnode.demo import run_demo
 
+    log.set_up("error")
     raise typer.Exit(run_demo(keep, as_json=as_json))

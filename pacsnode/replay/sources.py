@@ -1,6 +1,7 @@
 """The files that the inputs of a replay come down to."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,9 @@ def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
 def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
     """The files that a DICOMDIR refers to (PS3.3 F.3.2.2, ReferencedFileID), inside its folder."""
     try:
-        directory = dcmread(dicomdir, specific_tags=["DirectoryRecordSequence"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            directory = dcmread(dicomdir, specific_tags=["DirectoryRecordSequence"])
         if directory.file_meta.MediaStorageSOPClassUID != MediaStorageDirectoryStorage:
             raise InvalidDicomError
         records = list(directory.get("DirectoryRecordSequence", ()))

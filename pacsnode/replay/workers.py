@@ -1,9 +1,11 @@
 """Processes that report one case after another, and replace the ones that a case kills."""
 
+import logging
 import multiprocessing
 import queue
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -141,6 +143,9 @@ class _Slot:
 def _serve(pipe: Connection, work: Work) -> None:
     # Ctrl-C reaches the whole group; the parent decides what happens to a case under way
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # warnings and log lines of libraries quote values, which may be the patient's
+    warnings.simplefilter("ignore")
+    logging.disable()
     while True:
         try:
             order = pipe.recv()

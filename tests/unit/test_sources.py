@@ -1,0 +1,187 @@
+"""What the inputs of a replay come down to: folders, files, archives, DICOMDIRs, and traps."""
+
+import io
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pacsnode.replay import unpacking
+from pacsnode.replay.sources import NotRead, Source, files_of
+from pacsnode.replay.unpacking import BadArchive, kind_of_archive, unpack
+from tests.conftest import find_peer
+from tests.makers import make_pet, save
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> list[Path]:
+    return save(make_pet(), tmp_path / "in" / "pet")
+
+
+def _contents(found: list[Source | NotRead]) -> list[bytes]:
+    return sorted(one.path.read_bytes() for one in found if isinstance(one, Source))
+
+
+def _read(inputs: list[Path], tmp_path: Path) -> list[Source | NotRead]:
+    return list(files_of(inputs, tmp_path / "out"))
+
+
+def test_a_folder_a_file_and_every_archive_give_the_same_objects(
+    objects: list[Path], tmp_path: Path
+) -> None:
+    expected = sorted(path.read_bytes() for path in objects)
+    assert _contents(_read([tmp_path / "in"], tmp_path)) == expected
+    assert _contents(_read(objects, tmp_path)) == expected
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in objects:
+            archive.write(path, f"deep/er/{path.name}")
+    for ending, mode in ((".tar", "w"), (".tar.gz", "w:gz"), (".tgz", "w:gz"), (".tar.xz", "w:xz")):
+        with tarfile.open(tmp_path / f"a{ending}", mode) as tar:
+            tar.add(tmp_path / "in", arcname="study")
+    for archive_path in sorted(tmp_path.glob("a.*")):
+        found = _read([archive_path], tmp_path)
+        assert _contents(found) == expected, archive_path
+        origins = [one.origin for one in found]
+        assert all(origin.startswith(f"{archive_path}!") for origin in origins)
+        assert _read([archive_path], tmp_path) == found  # unpacked once, found again
+
+
+def test_an_archive_within_a_folder_is_unpacked(objects: list[Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in" / "more.zip", "w") as archive:
+        archive.write(objects[0], "one.dcm")
+    found = _read([tmp_path / "in"], tmp_path)
+    assert sum(isinstance(one, Source) for one in found) == len(objects) + 1
+
+
+def test_the_same_file_named_twice_counts_once(objects: list[Path], tmp_path: Path) -> None:
+    found = _read([tmp_path / "in", objects[0], tmp_path / "in" / "pet"], tmp_path)
+    assert len(found) == len(objects)
+
+
+def test_the_output_folder_and_hidden_files_are_no_inputs(
+    objects: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in" / ".hidden").write_bytes(b"x")
+    out = tmp_path / "in" / "out"
+    out.mkdir()
+    (out / "report.dcm").write_bytes(objects[0].read_bytes())
+    assert len(list(files_of([tmp_path / "in"], out))) == len(objects)
+
+
+def _make_media(objects: list[Path], folder: Path) -> None:
+    (folder / "PET").mkdir(parents=True)
+    for number, path in enumerate(objects):
+        (folder / "PET" / f"IM{number:06d}").write_bytes(path.read_bytes())
+    made = subprocess.run(
+        [find_peer("dcmmkdir"), "+r", "-Pgp", "-W", "PET"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (folder / "DICOMDIR").is_file(), made.stderr
+
+
+def test_a_dicomdir_names_its_files(objects: list[Path], tmp_path: Path) -> None:
+    _make_media(objects, tmp_path / "media")
+    found = _read([tmp_path / "media" / "DICOMDIR"], tmp_path)
+    assert len(found) == len(objects)
+    assert all(isinstance(one, Source) for one in found)
+    found[0].path.unlink()  # type: ignore[union-attr]
+    again = _read([tmp_path / "media" / "DICOMDIR"], tmp_path)
+    assert [one.reason for one in again if isinstance(one, NotRead)] == [
+        "is named in the DICOMDIR and is not there"
+    ]
+    walked = _read([tmp_path / "media"], tmp_path)
+    assert sum(isinstance(one, Source) for one in walked) == len(objects) - 1
+
+
+@pytest.mark.parametrize("content", [b"", b"DICM" * 100, b"\x00" * 128 + b"DICM"])
+def test_a_false_dicomdir_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "DICOMDIR").write_bytes(content)
+    [found] = _read([tmp_path / "DICOMDIR"], tmp_path)
+    assert isinstance(found, NotRead)
+
+
+def test_no_member_leaves_the_folder(tmp_path: Path) -> None:
+    names = ["../../escaped", "/etc/escaped-absolute", "a/../../escaped", "C:\\escaped", "ok"]
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"evil")
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size = 4
+            tar.addfile(entry, io.BytesIO(b"evil"))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        device = tarfile.TarInfo("device")
+        device.type = tarfile.CHRTYPE
+        tar.addfile(device)
+    before = {path for path in tmp_path.rglob("*") if "out" not in path.parts}
+    for archive_path, kind in ((tmp_path / "evil.zip", "zip"), (tmp_path / "evil.tar", "tar")):
+        members = list(unpack(archive_path, kind, tmp_path / "out"))
+        assert {member.path.read_bytes() for member in members} == {b"evil"}
+        for member in members:
+            assert member.path.resolve().is_relative_to((tmp_path / "out").resolve())
+            assert not member.path.is_symlink()
+    assert {path for path in tmp_path.rglob("*") if "out" not in path.parts} == before
+
+
+def test_a_bomb_is_stopped_while_it_unpacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "RATIO_COUNTS_FROM", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", b"\x00" * (16 << 20))
+    with pytest.raises(BadArchive, match="zip bomb"):
+        list(unpack(tmp_path / "bomb.zip", "zip", tmp_path / "out"))
+    written = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert written <= 8 << 20
+    [found] = _read([tmp_path / "bomb.zip"], tmp_path)
+    assert isinstance(found, NotRead)
+
+
+def test_limits_on_size_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(str(number), b"1234")
+    monkeypatch.setattr(unpacking, "MOST_MEMBERS", 3)
+    with pytest.raises(BadArchive, match="more than 3"):
+        list(unpack(tmp_path / "many.zip", "zip", tmp_path / "out"))
+    monkeypatch.setattr(unpacking, "MOST_MEMBERS", 9)
+    monkeypatch.setattr(unpacking, "LARGEST_MEMBER", 3)
+    with pytest.raises(BadArchive, match="more bytes"):
+        list(unpack(tmp_path / "many.zip", "zip", tmp_path / "out"))
+    monkeypatch.undo()
+    monkeypatch.setattr(unpacking, "FREE_SPACE_LEFT", 1 << 62)
+    with pytest.raises(BadArchive, match="fill the disk"):
+        list(unpack(tmp_path / "many.zip", "zip", tmp_path / "out"))
+
+
+@pytest.mark.parametrize("keep", [10, 0.5, 0.9])
+@pytest.mark.parametrize("ending", ["zip", "tar.gz", "tar.xz"])
+def test_a_damaged_archive_is_told_not_raised(
+    keep: float, ending: str, objects: list[Path], tmp_path: Path
+) -> None:
+    whole = tmp_path / f"whole.{ending}"
+    if ending == "zip":
+        with zipfile.ZipFile(whole, "w") as archive:
+            archive.write(objects[0])
+    else:
+        with tarfile.open(whole, f"w:{ending[4:]}") as tar:
+            tar.add(objects[0])
+    content = whole.read_bytes()
+    cut = tmp_path / f"cut.{ending}"
+    cut.write_bytes(content[: int(keep if keep > 1 else len(content) * keep)])
+    found = _read([cut], tmp_path)
+    assert len(found) == 1
+    assert isinstance(found[0], NotRead)
+
+
+def test_dicom_whose_preamble_says_zip_is_dicom(objects: list[Path], tmp_path: Path) -> None:
+    content = bytearray(objects[0].read_bytes())
+    content[:4] = b"PK\x03\x04"
+    polyglot = tmp_path / "polyglot.dcm"
+    polyglot.write_bytes(content)
+    assert kind_of_archive(polyglot) is None
