@@ -26,6 +26,11 @@ def text(attributes: Attributes, keyword: str) -> str | None:
 
 def numbers(attributes: Attributes, keyword: str) -> tuple[float, ...]:
     """All values as float, or none of them where one is not a number."""
+    value = attributes.get(keyword)
+    if isinstance(value, float | int):  # as the index gives them: the quick way
+        return (float(value),)
+    if isinstance(value, tuple) and all(isinstance(one, float) for one in value):
+        return value
     try:
         return tuple(float(value) for value in texts(attributes, keyword))
     except ValueError:

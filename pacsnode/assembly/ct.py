@@ -1,7 +1,8 @@
 """Choose the CT that goes with a mask and its PET; a tie is broken, never refused."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +36,8 @@ def choose_ct(anchor: Anchor, candidates: Sequence[Series], rules: Assembly) -> 
     cts = [series for series in candidates if is_ct(series)]
     if not cts:
         return Choice(None, "no-ct", ("No CT has come that could belong to this PET.",))
-    obstacles = {ct: _obstacle(anchor, ct) for ct in cts}
+    stacks = {ct: stack_of(ct) for ct in cts}
+    obstacles = {ct: _obstacle(anchor, ct, stacks[ct]) for ct in cts}
     usable = [ct for ct in cts if obstacles[ct] is None]
     passed_over = tuple(
         f"{named(ct)} was passed over: {obstacle.clause}."
@@ -46,13 +48,13 @@ def choose_ct(anchor: Anchor, candidates: Sequence[Series], rules: Assembly) -> 
         return Choice(None, "patient-mismatch", passed_over)
     if not usable:
         return Choice(None, "no-ct", passed_over)
-    criteria = _criteria(anchor, rules)
+    criteria = _criteria(anchor, stacks, rules)
     order = ranked(usable, criteria)
     chosen = order[0]
     return Choice(chosen, "ready", (_why(order, criteria), *passed_over), _is_named(anchor, chosen))
 
 
-def _obstacle(anchor: Anchor, ct: Series) -> Obstacle | None:
+def _obstacle(anchor: Anchor, ct: Series, stack: Stack) -> Obstacle | None:
     flavour = not_a_volume(ct)
     if flavour is not None:
         return Obstacle(flavour, f"it is a {flavour}, not a stack of slices")
@@ -60,7 +62,6 @@ def _obstacle(anchor: Anchor, ct: Series) -> Obstacle | None:
         return Obstacle("frame-of-reference-mismatch", "it is not in the PET's frame of reference")
     if patient(anchor.mask, ct) == "other":
         return Obstacle("patient-mismatch", "it is of another patient than the mask")
-    stack = stack_of(ct)
     faults = faults_of(ct, stack)
     if faults:
         return Obstacle(faults[0].code, faults[0].clause)
@@ -79,7 +80,9 @@ def _must_refuse(anchor: Anchor, ct: Series, obstacle: Obstacle | None) -> bool:
     return _is_named(anchor, ct) or ct.study_instance_uid == anchor.mask.study_instance_uid
 
 
-def _criteria(anchor: Anchor, rules: Assembly) -> tuple[Criterion, ...]:
+def _criteria(
+    anchor: Anchor, stacks: Mapping[Series, Stack], rules: Assembly
+) -> tuple[Criterion, ...]:
     home = anchor.mask.study_instance_uid
     begun = begun_at(anchor.pet)
     criteria = [
@@ -99,7 +102,7 @@ def _criteria(anchor: Anchor, rules: Assembly) -> tuple[Criterion, ...]:
         pet_extent = extent_of_stack(anchor.pet_stack)
         covers = Criterion(
             "it covers more of the PET",
-            lambda ct: -round(covered_part(stack_of(ct), pet_extent) or 0, 1),
+            lambda ct: -round(covered_part(stacks[ct], pet_extent) or 0, 1),
         )
         criteria.insert(0, covers)
     return tuple(criteria)
@@ -121,19 +124,20 @@ def _why(order: Sequence[Series], criteria: Sequence[Criterion]) -> str:
 
 def begun_at(series: Series) -> datetime | None:
     """When the first slice was acquired, as stated; else when the series began."""
-    for day, time in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
-        stated = [moment(one.attributes, day, time) for one in series.instances]
-        known = [one for one in stated if one is not None]
-        if known:
-            return min(known)
-    return _acquisition_datetime(series)
-
-
-def _acquisition_datetime(series: Series) -> datetime | None:
-    stated = {text(one.attributes, "AcquisitionDateTime") or "" for one in series.instances}
-    moments = [moment({"D": one[:8], "T": one[8:].split("+")[0].split("-")[0]}, "D", "T")
-               for one in stated if len(one) >= 14]  # fmt: skip
-    return min((one for one in moments if one is not None), default=None)
+    for pair in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
+        stated = {
+            tuple(text(one.attributes, key) or "" for key in pair) for one in series.instances
+        }
+        for day, time in sorted(stated):  # DA and TM sort as text
+            found = moment({"day": day, "time": time}, "day", "time")
+            if found is not None:
+                return found
+    whole = {text(one.attributes, "AcquisitionDateTime") or "" for one in series.instances}
+    found_whole = (
+        moment({"day": one[:8], "time": re.split("[+-]", one[8:])[0]}, "day", "time")
+        for one in sorted(whole)
+    )
+    return next((one for one in found_whole if one is not None), None)
 
 
 def _apart_s(one: datetime | None, other: datetime | None) -> float:

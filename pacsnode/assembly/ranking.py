@@ -19,6 +19,8 @@ class Criterion:
 
 def ranked(series: Sequence[Series], criteria: Sequence[Criterion]) -> list[Series]:
     """Best first; among equals in the order of their UIDs, so that nothing depends on arrival."""
+    if len(series) < 2:
+        return list(series)
     return sorted(
         series,
         key=lambda one: (
@@ -52,7 +54,8 @@ def named(series: Series) -> str:
         (text(one.attributes, "SeriesNumber") for one in series.instances if one.attributes), None
     )
     count = len(series.instances)
+    modality = "PET" if series.modality == "PT" else series.modality
     return (
-        f"{series.modality} series {number + ' ' if number else ''}"
+        f"{modality} series {number + ' ' if number else ''}"
         f"({series.series_instance_uid}, {count} object{'s' if count != 1 else ''})"
     )

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from pacsnode.assembly.attributes import Attributes, items, numbers, text
+from pacsnode.assembly.attributes import Attributes, items, number, numbers, text
 from storage.records import Instance
 
 Vector = tuple[float, float, float]
@@ -16,17 +17,23 @@ _TIMES = (
     "FrameReferenceTime",
     "AcquisitionDate",
     "AcquisitionTime",
+    "FrameAcquisitionDateTime",
+    "FrameReferenceDateTime",
 )
-_FRAME_TIMES = ("TemporalPositionIndex", "FrameAcquisitionDateTime", "FrameReferenceDateTime")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slice:
     """One plane: its unit normal and the centre of its first voxel, LPS mm; None where unstated."""
 
     normal: Vector | None
     origin_lps_mm: Vector | None
-    times: tuple[str | None, ...] = ()
+    timing: Attributes  # states the times of this plane
+
+    @property
+    def times(self) -> tuple[str | None, ...]:
+        """Everything that can tell two time slices at one position apart."""
+        return tuple(text(self.timing, keyword) for keyword in _TIMES)
 
 
 def slices_of(instance: Instance) -> Iterator[Slice]:
@@ -37,11 +44,11 @@ def slices_of(instance: Instance) -> Iterator[Slice]:
         shared = next(iter(items(attributes, "SharedFunctionalGroupsSequence")), {})
         for frame in frames:
             yield _frame(frame, shared)
-    elif "NumberOfFrames" not in attributes:
+    elif number(attributes, "NumberOfFrames") in (None, 1.0):
         yield Slice(
             normal_from(numbers(attributes, "ImageOrientationPatient")),
             vector_from(numbers(attributes, "ImagePositionPatient")),
-            tuple(text(attributes, keyword) for keyword in _TIMES),
+            attributes,
         )
 
 
@@ -50,15 +57,15 @@ def _frame(frame: Attributes, shared: Attributes) -> Slice:
         own = items(frame, keyword) or items(shared, keyword)
         return own[0] if own else {}
 
-    content = group("FrameContentSequence")
     return Slice(
         normal_from(numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient")),
         vector_from(numbers(group("PlanePositionSequence"), "ImagePositionPatient")),
-        tuple(text(content, keyword) for keyword in _FRAME_TIMES),
+        group("FrameContentSequence"),
     )
 
 
-def normal_from(orientation: Sequence[float]) -> Vector | None:
+@lru_cache(maxsize=64)  # a series has one orientation, written on every slice
+def normal_from(orientation: tuple[float, ...]) -> Vector | None:
     """Row direction x column direction (PS3.3 C.7.6.2.1.1); None where they span no plane."""
     row, column = vector_from(orientation[:3]), vector_from(orientation[3:])
     if row is None or column is None:

@@ -63,5 +63,5 @@ def test_a_real_wait_tells_what_came_what_is_missing_and_what_would_be_chosen() 
     told = "\n".join(explain("1.2.3", [found.decision(mask, START)]))
     assert "is waiting (waiting-for-references)" in told
     assert "It waits for 1 object," in told
-    assert "PT series 4 (" in told
+    assert "PET series 4 (" in told
     assert "No CT has come" in told
