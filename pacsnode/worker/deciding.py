@@ -34,14 +34,16 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
     """
     looked = [_look(mask, desk, is_quiet) for mask in desk.archive.masks(study)]
     reach("assessed")
-    ready = [one.mask for one in looked if one.assessment.state == "ready"]
+    work = [one for one in looked if one.assessment.state in ("ready", "waiting")]
+    masks = [one.mask for one in work]
+    ready = [one.mask for one in work if one.assessment.state == "ready"]
     for one in looked:
-        if one.assessment.state != "ready":
-            _write_unready(one, desk)
-        elif later := later_version(one.mask, ready, desk.settings.assembly):
+        if one in work and (later := later_version(one.mask, ready, desk.settings.assembly)):
             _write_superseded(one.mask, later, desk)
+        elif one.assessment.state == "ready":
+            _order(one, _earlier_versions(one.mask, masks, desk), desk)
         else:
-            _order(one, _earlier_versions(one.mask, ready, desk), desk)
+            _write_unready(one, desk)
     waiting = (one for one in looked if one.assessment.state == "waiting" and not one.quiet)
     return frozenset().union(*(one.studies for one in waiting))
 
@@ -56,12 +58,12 @@ def _look(mask: Instance, desk: Desk, is_quiet: Callable[[str], bool]) -> _Looke
     return _Looked(mask, assessment, studies, quiet)
 
 
-def _earlier_versions(mask: Instance, ready: Sequence[Instance], desk: Desk) -> list[str]:
+def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> list[str]:
     found = []
-    before = earlier_version(mask, ready, desk.settings.assembly)
+    before = earlier_version(mask, masks, desk.settings.assembly)
     while before is not None and before.sop_instance_uid not in found:
         found.append(before.sop_instance_uid)
-        before = earlier_version(before, ready, desk.settings.assembly)
+        before = earlier_version(before, masks, desk.settings.assembly)
     return found
 
 

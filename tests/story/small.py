@@ -108,11 +108,11 @@ class Site:
     listener: Listener
     worker: Worker
 
-    def send(self, datasets: Sequence[Dataset]) -> None:
-        """By DCMTK's storescu, over one association."""
+    def send(self, datasets: Sequence[Dataset], *options: str) -> None:
+        """By DCMTK's storescu, over one association; `options` are its own."""
         folder = self.home / "outgoing" / generate_uid()
         save(datasets, folder)
-        sent = storescu(self.listener.address[1], [folder])
+        sent = storescu(self.listener.address[1], [folder], options=options or ("-R",))
         assert sent.returncode == 0, sent.stderr + sent.stdout
 
     def work_until(

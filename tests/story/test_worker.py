@@ -104,12 +104,13 @@ def test_a_case_that_cannot_be_read_is_refused_and_the_next_one_is_done(tmp_path
     for image in broken.pet:
         _damage(image)
     with Receiver() as receiver, site(settings_for(tmp_path, receiver), backoff=QUICK) as here:
-        here.send([*broken.pet, *broken.ct, broken.seg])
+        here.send(broken.pet, "--propose-j2k-lossless")
+        here.send([*broken.ct, broken.seg])
         here.send(sound.everything)
         here.work_until(lambda: here.state(sound) == "delivered", what="the sound study")
         here.work_until(lambda: here.state(broken) == "refused", what="the refusal")
         (last,) = here.lines(broken)[-1:]
-        assert last.code == "unreadable"
+        assert last.code == "undecodable"
         assert last.reasons[0]
         assert set(reports_at(receiver)) == set(reports_at(receiver, sound.study_uid))
 
