@@ -75,7 +75,7 @@ SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
 # sides (CID 244)
 RIGHT = Code("24028007", "SCT", "Right")
 LEFT = Code("7771000", "SCT", "Left")
-BILATERAL = Code("51440002", "SCT", "Right and left")
+BILATERAL = Code("51440002", "SCT", "Bilateral")
 
 # our own: why a value is absent, and what a reader should know of one that is there
 SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")

@@ -88,6 +88,8 @@ def printed_cm(value_mm: float, decimals: int = 1) -> str:
 
 
 def _half_up(value: Decimal, decimals: int) -> str:
+    if not value.is_finite():
+        return str(value)
     step = Decimal(1).scaleb(-decimals)
     rounded = value.quantize(step, rounding=ROUND_HALF_UP, context=_EXACT)
     return str(rounded.copy_abs() if rounded == 0 else rounded)

@@ -1,6 +1,6 @@
 """A page for the eye: the PET as two projections, with every lesion outlined and numbered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +14,16 @@ from matplotlib.patheffects import withStroke
 from engine.acquisition import SuvRefusal
 from engine.finding import Finding, Report, printed, printed_cm
 from engine.geometry import Grid
-from engine.report.wording import DEMONSTRATION
+from engine.report.wording import DEMONSTRATION, tracer_of
 
 View = Literal["coronal", "sagittal"]
 VIEWS: tuple[View, View] = ("coronal", "sagittal")
 
 SUV_WINDOW = (0.0, 10.0)
-MAX_ROWS = 24
-INK, FAINT, PAPER = "#1b1f24", "#6b7480", "#ffffff"
+AROUND_MM = 40.0  # room for numbers beside the body
+MARGIN_IN, GAP_IN, HEAD_IN, FOOT_IN, LIST_IN, ROW_IN = 0.4, 0.15, 0.95, 0.7, 5.2, 0.36
+VIEW_IN, VIEWS_IN = 8.0, 9.0  # the most a view may be high, and all views together wide
+INK, FAINT, RULE, PAPER = "#1b1f24", "#6b7480", "#d5dae0", "#ffffff"
 COLOURS = (
     "#d7263d", "#1b6ca8", "#2a9d5c", "#e07a00", "#7b3fb5", "#00889a", "#b8407c", "#7a6200",
 )  # fmt: skip
@@ -43,18 +45,26 @@ def save_picture(report: Report, path: Path) -> None:
 def draw(report: Report) -> Figure:
     """Coronal and sagittal maximum intensity projections, and the list of lesions beside them."""
     findings = [one for one in report.findings if one.lesion.segment.role == "lesion"]
-    figure = Figure(figsize=(13.5, 9.0), facecolor=PAPER)
-    grid = figure.add_gridspec(
-        1, 3, width_ratios=_widths(report.scan.pet.grid), left=0.03, right=0.985, top=0.915,
-        bottom=0.075, wspace=0.04,
-    )  # fmt: skip
+    pet = report.scan.pet
     window = _window(report)
-    for column, view in enumerate(VIEWS):
-        axes = figure.add_subplot(grid[0, column])
-        image = _draw_view(axes, report, findings, view, window)
-    _draw_scale(figure, image, report)
-    _draw_list(figure.add_subplot(grid[0, 2]), findings)
-    _draw_titles(figure, report, len(findings))
+    seen = {view: project(pet.values, pet.grid, view) for view in VIEWS}
+    bounds = {view: _bounds(seen[view], findings, view, 0.05 * window[1]) for view in VIEWS}
+    height, widths = _sizes_in(bounds)
+    page_width = MARGIN_IN + sum(width + GAP_IN for width in widths) + LIST_IN + MARGIN_IN
+    page = (page_width, height + HEAD_IN + FOOT_IN)
+    figure = Figure(figsize=page, facecolor=PAPER)
+    left = MARGIN_IN
+    for view, width in zip(VIEWS, widths, strict=True):
+        axes = figure.add_axes(_box(page, left, width, height))
+        image = _draw_view(axes, seen[view], findings, view, window)
+        axes.set_xlim(*bounds[view][:2])
+        axes.set_ylim(*bounds[view][2:])
+        left += width + GAP_IN
+    _draw_list(
+        figure.add_axes(_box(page, left + GAP_IN, LIST_IN - GAP_IN, height)), findings, height
+    )
+    _draw_scale(figure, page, image, report)
+    _draw_titles(figure, page, report, len(findings))
     return figure
 
 
@@ -80,10 +90,12 @@ def project(values: npt.NDArray[Any], grid: Grid, view: View) -> Projection:
 
 
 def _draw_view(
-    axes: Axes, report: Report, findings: Sequence[Finding], view: View, window: tuple[float, float]
+    axes: Axes,
+    seen: Projection,
+    findings: Sequence[Finding],
+    view: View,
+    window: tuple[float, float],
 ) -> Any:
-    pet = report.scan.pet
-    seen = project(pet.values, pet.grid, view)
     image = axes.imshow(
         seen.values, cmap="gray_r", vmin=window[0], vmax=window[1], origin="lower",
         extent=seen.extent_mm, interpolation="bilinear", aspect="equal",
@@ -103,7 +115,7 @@ def _draw_view(
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set_edgecolor("#d5dae0")
+        spine.set_edgecolor(RULE)
     return image
 
 
@@ -132,11 +144,13 @@ def _draw_number(
     low, high = hit.min(axis=0) * scale, (hit.max(axis=0) + 1) * scale
     centre, reach = (low + high) / 2, (high - low) / 2
     y, x = _free_place(centre, reach, outline.extent_mm, taken)
+    is_far = np.hypot(y - centre[0], x - centre[1]) > np.hypot(*reach) + 26.0
+    leader = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 5, "shrinkB": 3}
     axes.annotate(
         number, xy=(centre[1], centre[0]), xytext=(x, y), color=colour, fontsize=10,
         fontweight="bold", ha="center", va="center",
         path_effects=[withStroke(linewidth=2.6, foreground=PAPER)],
-        arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 5, "shrinkB": 3},
+        arrowprops=leader if is_far else None,
     )  # fmt: skip
     return y, x
 
@@ -162,35 +176,38 @@ def _free_place(
     return float(place[0]), float(place[1])
 
 
-def _draw_scale(figure: Figure, image: Any, report: Report) -> None:
-    axes = figure.add_axes((0.03, 0.045, 0.17, 0.012))
+def _draw_scale(figure: Figure, page: tuple[float, float], image: Any, report: Report) -> None:
+    width, height = page
+    axes = figure.add_axes((MARGIN_IN / width, 0.36 / height, 1.9 / width, 0.10 / height))
     figure.colorbar(image, cax=axes, orientation="horizontal")
     axes.tick_params(labelsize=8, colors=FAINT, length=2)
     unit = "SUV (body weight)"
     if isinstance(report.scan.suv, SuvRefusal):
-        unit = f"{report.scan.pet.unit}: SUV refused ({report.scan.suv.code})"
-    figure.text(0.21, 0.046, unit, fontsize=8.5, color=FAINT, va="center")
+        unit = f"{report.scan.pet.unit}, SUV refused: {report.scan.suv.code.replace('-', ' ')}"
+    x, y = (MARGIN_IN + 2.0) / width, 0.40 / height
+    figure.text(x, y, unit, fontsize=8.5, color=FAINT, va="center")
 
 
-def _draw_list(axes: Axes, findings: Sequence[Finding]) -> None:
+def _draw_list(axes: Axes, findings: Sequence[Finding], height_in: float) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(height_in, 0)  # inches from the top
     for x, heading, side in _COLUMNS:
-        axes.text(x, 0.985, heading, fontsize=9, color=FAINT, ha=side, va="top")
-    axes.plot([0, 1], [0.958, 0.958], color="#d5dae0", lw=0.8)
-    step = min(0.056, 0.94 / max(min(len(findings), MAX_ROWS) + 1, 1))
-    for index, finding in enumerate(findings[:MAX_ROWS]):
-        _draw_row(axes, 0.925 - index * step, finding, COLOURS[index % len(COLOURS)])
-    if len(findings) > MAX_ROWS:
-        y = 0.925 - MAX_ROWS * step
-        axes.text(0.07, y, f"and {len(findings) - MAX_ROWS} more", fontsize=9, color=FAINT)
+        axes.text(x, 0.12, heading, fontsize=9, color=FAINT, ha=side, va="center")
+    axes.plot([0, 1], [0.28, 0.28], color=RULE, lw=0.8)
+    shown = findings[: int((height_in - 0.8) / ROW_IN)]
+    for index, finding in enumerate(shown):
+        y = 0.52 + index * ROW_IN
+        _draw_row(axes, y, finding, COLOURS[index % len(COLOURS)])
+    if len(findings) > len(shown):
+        more = f"and {len(findings) - len(shown)} more, in the report"
+        axes.text(0.06, 0.52 + len(shown) * ROW_IN, more, fontsize=9, color=FAINT, va="center")
 
 
 _COLUMNS = (
-    (0.07, "Lesion", "left"),
-    (0.60, "SUVmax", "right"),
-    (0.76, "cm3", "right"),
+    (0.06, "Lesion", "left"),
+    (0.67, "SUVmax", "right"),
+    (0.80, "cm3", "right"),
     (1.00, "cm", "right"),
 )
 
@@ -200,11 +217,11 @@ def _draw_row(axes: Axes, y: float, finding: Finding, colour: str) -> None:
     axes.text(
         0.0, y, str(segment.number), fontsize=10, color=colour, fontweight="bold", va="center"
     )
-    axes.text(0.07, y, _name(finding), fontsize=9.5, color=INK, va="center")
+    axes.text(0.06, y, _name(finding), fontsize=9.5, color=INK, va="center")
     suv = "-" if measured.suv_max is None else printed(measured.suv_max, 1)
-    axes.text(0.60, y, suv, fontsize=9.5, color=INK, ha="right", va="center")
+    axes.text(0.67, y, suv, fontsize=9.5, color=INK, ha="right", va="center")
     volume = printed(measured.volume_cm3, 1)
-    axes.text(0.76, y, volume, fontsize=9.5, color=INK, ha="right", va="center")
+    axes.text(0.80, y, volume, fontsize=9.5, color=INK, ha="right", va="center")
     lengths = (measured.long_axis_mm, measured.short_axis_mm)
     size = " x ".join("-" if one is None else printed_cm(one) for one in lengths)
     axes.text(1.00, y, size, fontsize=9.5, color=INK, ha="right", va="center")
@@ -214,22 +231,25 @@ def _name(finding: Finding) -> str:
     site, side = finding.description.site, finding.description.laterality
     words = [] if site is None else [one.meaning for one in (side, site) if one is not None]
     name = " ".join(words).capitalize() or finding.lesion.segment.label
-    return name if len(name) <= 30 else f"{name[:29]}..."
+    return name if len(name) <= 36 else f"{name[:34]}..."
 
 
-def _draw_titles(figure: Figure, report: Report, lesions: int) -> None:
-    tracer = report.scan.acquisition.tracer
-    name = tracer.meaning if tracer else report.scan.acquisition.tracer_name
-    figure.text(0.03, 0.955, f"{lesions} lesion{'' if lesions == 1 else 's'}", fontsize=17,
-                color=INK, fontweight="bold", va="center")  # fmt: skip
-    figure.text(0.03, 0.93, f"Maximum intensity projection of the PET{f', {name}' if name else ''}",
-                fontsize=9.5, color=FAINT, va="center")  # fmt: skip
+def _draw_titles(figure: Figure, page: tuple[float, float], report: Report, lesions: int) -> None:
+    width, height = page
+    left, right = MARGIN_IN / width, 1 - MARGIN_IN / width
+    tracer = tracer_of(report.scan.acquisition)
+    what = f"PET, maximum intensity projection{f', {tracer}' if tracer else ''}"
+    title = f"{lesions} lesion{'' if lesions == 1 else 's'}"
+    figure.text(
+        left, 1 - 0.38 / height, title, fontsize=17, color=INK, fontweight="bold", va="center"
+    )
+    figure.text(left, 1 - 0.68 / height, what, fontsize=9.5, color=FAINT, va="center")
     words_by = f"{report.model.name} {report.model.version}"
     words = f"Unverified. Numbers measured in the mask, words by {words_by}."
-    figure.text(0.985, 0.046, words, fontsize=8.5, color=FAINT, ha="right", va="center")
+    figure.text(right, 0.40 / height, words, fontsize=8.5, color=FAINT, ha="right", va="center")
     if report.model.is_demonstration:
-        figure.text(0.985, 0.955, DEMONSTRATION, fontsize=11, color=COLOURS[0], ha="right",
-                    va="center", fontweight="bold")  # fmt: skip
+        figure.text(right, 1 - 0.38 / height, DEMONSTRATION, fontsize=11, color=COLOURS[0],
+                    ha="right", va="center", fontweight="bold")  # fmt: skip
 
 
 def _window(report: Report) -> tuple[float, float]:
@@ -238,11 +258,34 @@ def _window(report: Report) -> tuple[float, float]:
     return 0.0, float(np.percentile(report.scan.pet.values, 99.8)) or 1.0
 
 
-def _widths(grid: Grid) -> tuple[float, float, float]:
-    """Column widths that let both projections fill their height."""
-    empty = np.zeros(grid.shape, bool)
-    ratios = []
-    for view in VIEWS:
-        extent = project(empty, grid, view).extent_mm
-        ratios.append(min(max(extent[1] / extent[3], 0.35), 0.8) * 8.0)
-    return ratios[0], ratios[1], max(13.0 - sum(ratios), 4.2)
+def _bounds(
+    seen: Projection, findings: Sequence[Finding], view: View, threshold: float
+) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top in mm of what is worth showing: the body and every lesion."""
+    body = seen.values > threshold
+    for finding in findings:
+        mask = finding.lesion.segment.mask
+        body = body | project(mask.voxels, mask.grid, view).values
+    columns = np.flatnonzero(body.any(axis=0))
+    width, height = seen.extent_mm[1], seen.extent_mm[3]
+    if not len(columns):
+        return 0.0, width, 0.0, height
+    step = width / body.shape[1]
+    left, right = columns[0] * step - AROUND_MM, (columns[-1] + 1) * step + AROUND_MM
+    return max(left, 0.0), min(right, width), 0.0, height
+
+
+def _sizes_in(
+    bounds: Mapping[View, tuple[float, float, float, float]],
+) -> tuple[float, tuple[float, ...]]:
+    """Height of the views, and the width of each, so that both have one scale and fit the page."""
+    wide = [right - left for left, right, _, _ in bounds.values()]
+    tall = max(top - bottom for _, _, bottom, top in bounds.values())
+    inches_per_mm = min(VIEW_IN / tall, VIEWS_IN / sum(wide))
+    return max(tall * inches_per_mm, 2.5), tuple(max(one * inches_per_mm, 1.2) for one in wide)
+
+
+def _box(
+    page: tuple[float, float], left: float, width: float, height: float
+) -> tuple[float, float, float, float]:
+    return left / page[0], FOOT_IN / page[1], width / page[0], height / page[1]

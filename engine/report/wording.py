@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from engine.acquisition import SuvConversion, SuvRefusal
+from engine.acquisition import PetAcquisition, SuvConversion, SuvRefusal
 from engine.finding import Finding, Report, Unreported, printed
 
 DEMONSTRATION = "DEMONSTRATION, not for clinical use."
@@ -53,6 +53,13 @@ def notes_of(report: Report, without_voxels: tuple[Finding, ...] = ()) -> list[s
     return [plain(note) for note in notes]
 
 
+def tracer_of(acquisition: PetAcquisition) -> str | None:
+    """The tracer as a reader says it: "Fluorodeoxyglucose F-18", not "... F^18^"."""
+    if acquisition.tracer is None:
+        return acquisition.tracer_name
+    return re.sub(r"\^(\d+m?)\^", r"-\1", acquisition.tracer.meaning).strip("-")
+
+
 def plain(text: str) -> str:
     """Text without control characters, which a peer's labels may carry."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).strip()
@@ -81,9 +88,8 @@ def _vanished(finding: Finding) -> str:
 
 def _acquisition(report: Report) -> str:
     acquisition = report.scan.acquisition
-    tracer = acquisition.tracer.meaning if acquisition.tracer else acquisition.tracer_name
     stated = [
-        f"tracer {tracer or 'not stated'}",
+        f"tracer {tracer_of(acquisition) or 'not stated'}",
         f"Units {acquisition.units or 'not stated'}",
         f"DecayCorrection {acquisition.decay_correction or 'not stated'}",
         *_quantities(report),
