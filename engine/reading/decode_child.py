@@ -10,7 +10,12 @@ import warnings
 
 import numpy as np
 import pydicom
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
+
+_J2K_SIZE = b"\xff\x4f\xff\x51"  # SOC, SIZ: ISO/IEC 15444-1 A.5.1
+# SOF0-3 and JPEG-LS' SOF55; the arithmetic and hierarchical ones are no DICOM syntax.
+_JPEG_FRAME = (0xC0, 0xC1, 0xC2, 0xC3, 0xF7)
 
 
 def main() -> int:
@@ -35,6 +40,10 @@ def main() -> int:
 def stored_values(path: str, shape: tuple[int, int, int], dtype: str) -> bytes:
     """All frames of one file as bytes of `dtype`, or ValueError where the shape is another."""
     header = pydicom.dcmread(path)
+    for frame in generate_frames(header.PixelData, number_of_frames=shape[0]):
+        # Decoders reshape what they got to what the header says, transposed if need be.
+        if stated_size(frame) not in (None, shape[1:]):
+            raise ValueError("the size within the compressed frame is not the stated one")
     decoder = get_decoder(header.file_meta.TransferSyntaxUID)
     values, _ = decoder.as_array(header, raw=True)
     if values.ndim == 2:
@@ -42,6 +51,19 @@ def stored_values(path: str, shape: tuple[int, int, int], dtype: str) -> bytes:
     if values.shape != shape:
         raise ValueError("the decoded size is not the stated one")
     return np.ascontiguousarray(values.astype(dtype, casting="unsafe")).tobytes()
+
+
+def stated_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 frame states; None for RLE."""
+    if (at := frame.find(_J2K_SIZE, 0, 4096)) >= 0:
+        across, down, left, top = np.frombuffer(frame[at + 8 : at + 24], ">u4").tolist()
+        return down - top, across - left
+    at = 2 if frame.startswith(b"\xff\xd8") else len(frame)
+    while at + 9 <= len(frame) and frame[at] == 0xFF:
+        if frame[at + 1] in _JPEG_FRAME:
+            return int.from_bytes(frame[at + 5 : at + 7]), int.from_bytes(frame[at + 7 : at + 9])
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4])
+    return None
 
 
 if __name__ == "__main__":
