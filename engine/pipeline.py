@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from math import isfinite
 
 from pydicom import Dataset
-from pydicom.uid import UID, RTStructureSetStorage
 
 from engine.acquisition import SuvRefusal
 from engine.case import Case
@@ -22,9 +21,9 @@ from engine.reading.mask import read_mask
 from engine.reading.pet import read_pet
 from engine.report.check import problems_of
 from engine.report.quantities import QUANTITIES
-from engine.report.sources import read_header
+from engine.report.sources import has_voxels_to_show, is_rtstruct, read_header
 from engine.report.sr import build_sr
-from engine.report.style import ReportStyle
+from engine.report.style import ReportStyle, is_uid
 from engine.volume import Scan, Volume
 
 
@@ -53,7 +52,7 @@ def report_case(
     )
     lesions, unmeasured = measure_all(told_apart(content.segments), scan)
     unreported = (*content.failed, *unmeasured)
-    if not any(has_group(lesion) for lesion in lesions):
+    if not any(has_voxels_to_show(lesion.segment) for lesion in lesions):
         raise _nothing_to_report(unreported)
     if isinstance(scan.suv, SuvRefusal):
         describer = Template()  # a model sees SUV; without it only the mask can speak
@@ -85,7 +84,7 @@ def told_apart(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     kept = []
     for segment in segments:
         uid = segment.tracking_uid
-        if uid is not None and not UID(uid).is_valid:
+        if uid is not None and not is_uid(uid):
             flags = (*segment.flags, "invalid-tracking-uid")
             segment = replace(segment, tracking_uid=None, flags=flags)
         elif uid is not None and stated.count(uid) > 1:
@@ -111,12 +110,6 @@ def measure_all(
     return tuple(lesions), tuple(failed)
 
 
-def has_group(lesion: Lesion) -> bool:
-    """Whether a viewer has voxels to show: an ROI that vanished on the PET grid has none."""
-    is_roi = lesion.segment.source_class_uid == RTStructureSetStorage
-    return not is_roi or bool(lesion.segment.mask.voxels.any())
-
-
 def describe_all(
     scan: Scan, lesions: Sequence[Lesion], describer: Describer
 ) -> tuple[Finding, ...]:
@@ -139,7 +132,7 @@ def write_documents(report: Report, case: Case, style: ReportStyle) -> Documents
     """The SR, and the SEG an RTSTRUCT needs. Raises InvalidReport where a rule is broken."""
     seg = None
     mask = read_header(case.mask)
-    if str(mask.SOPClassUID) == RTStructureSetStorage:
+    if is_rtstruct(mask):
         from engine.report.seg import build_seg  # loads highdicom: only an RTSTRUCT needs it
 
         seg = mask = build_seg(report, case, style)

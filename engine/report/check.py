@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from pydicom import Dataset
-from pydicom.uid import UID, Comprehensive3DSRStorage
+from pydicom.uid import Comprehensive3DSRStorage
 
 from engine import codes
 from engine.finding import Report
 from engine.report import rows, walk
 from engine.report.group_check import group_problems, segment_number
+from engine.report.style import is_uid
 from engine.report.value_check import value_problems
 from engine.volume import ImageReference
 
@@ -111,7 +112,7 @@ def _tree_problems(sr: Dataset) -> Iterator[str]:
     for item in (sr, *walk.descendants(sr)):
         if item.get("ValueType") == "CONTAINER" and item.get("ContinuityOfContent") != "SEPARATE":
             yield "A container is not SEPARATE"
-        if item.get("ValueType") == "UIDREF" and not UID(str(item.get("UID", ""))).is_valid:
+        if item.get("ValueType") == "UIDREF" and not is_uid(str(item.get("UID", ""))):
             yield f"{item.get('UID')!r} is no UID"
 
 
@@ -172,7 +173,7 @@ def _reference(item: Dataset) -> tuple[str, str]:
 
 
 def _valid(uid: object) -> str | None:
-    return str(uid) if uid and UID(str(uid)).is_valid else None
+    return str(uid) if uid and is_uid(str(uid)) else None
 
 
 def _tracking_uid(group: Dataset) -> str | None:

@@ -26,7 +26,7 @@ def build_seg(report: Report, case: Case, style: ReportStyle) -> Dataset:
     Raises Unreadable, and ValueError where no ROI holds a voxel.
     """
     sources = read_sources(report, case, style)
-    segments = [finding.lesion.segment for finding in grouped(report, sources.mask_header)]
+    segments = [finding.lesion.segment for finding in grouped(report)]
     if not segments:
         raise ValueError("A SEG needs a segment with a voxel")
     images, pixels = _frames(report.scan.pet, case, segments)

@@ -89,15 +89,18 @@ def tracking_uid(segment: Segment) -> str:
     return derived_uid(segment.source_instance_uid, f"tracking/{segment.number}")
 
 
-def grouped(report: Report, mask_header: Dataset) -> tuple[Finding, ...]:
-    """The findings that get a measurement group: those whose segment marks a voxel somewhere.
+def has_voxels_to_show(segment: Segment) -> bool:
+    """Whether the referenced SEG holds a voxel of the segment, so that it gets a group.
 
     An ROI that vanishes on the PET grid has no voxel in the SEG made from it; a segment of a SEG
     that vanishes on the PET grid still has those of its own grid.
     """
-    if not is_rtstruct(mask_header):
-        return report.findings
-    return tuple(finding for finding in report.findings if finding.lesion.segment.mask.voxels.any())
+    return segment.source_class_uid != RTStructureSetStorage or bool(segment.mask.voxels.any())
+
+
+def grouped(report: Report) -> tuple[Finding, ...]:
+    """The findings that get a measurement group."""
+    return tuple(one for one in report.findings if has_voxels_to_show(one.lesion.segment))
 
 
 def segment_numbers(findings: tuple[Finding, ...], mask_header: Dataset) -> dict[int, int]:

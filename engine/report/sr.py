@@ -20,7 +20,7 @@ def build_sr(report: Report, case: Case, style: ReportStyle) -> Dataset:
     """The SR of `report`. Raises Unreadable, and InvalidReport where a group lacks an outline."""
     sources = read_sources(report, case, style)
     sr = _document(report, sources, style)
-    findings = grouped(report, sources.mask_header)
+    findings = grouped(report)
     numbers = segment_numbers(findings, sources.mask_header)
     groups = [
         group(finding, numbers[finding.lesion.segment.number], report, sources, style)

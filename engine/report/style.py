@@ -1,9 +1,12 @@
 """How our documents present themselves, and the UIDs they carry."""
 
+import re
 import uuid
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
+
+from pydicom.uid import RE_VALID_UID
 
 MANUFACTURER = "pacsnode"
 
@@ -45,6 +48,11 @@ class ReportStyle:
 def derived_uid(seed: str, role: str) -> str:
     """The UID of `role` ("sr", "series", "seg", ...) under `seed`, always the same (PS3.5 B.2)."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, f'{seed}/{role}').int}"
+
+
+def is_uid(text: str) -> bool:
+    """Whether `text` has the form of a UID (PS3.5 9.1)."""
+    return len(text) <= 64 and re.fullmatch(RE_VALID_UID, text) is not None
 
 
 def sr_uid(style: ReportStyle) -> str:
