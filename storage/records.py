@@ -30,7 +30,8 @@ class Instance:
 
     `attributes` holds the attributes listed in `storage.header` by DICOM keyword: str, int, float,
     tuples of them for several values, and tuples of mappings for sequences; absent or empty
-    attributes have no key. `patient_digest` compares patients without telling who they are.
+    attributes have no key. Of a SEG's PerFrameFunctionalGroupsSequence it holds the distinct planes
+    alone. `patient_id_digest` compares patients without telling who they are.
     """
 
     sop_instance_uid: str

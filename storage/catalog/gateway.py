@@ -1,10 +1,11 @@
 """Instances in the index: added in shared commits, found by UID, digest and reference."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Engine,
     Select,
     and_,
+    bindparam,
     distinct,
     func,
     insert,
@@ -27,6 +29,13 @@ from storage.records import Instance, Reference, Series, Study, StudyRow
 from storage.tables import instances, reading, references, writing
 
 KEPT = instances.c.standing == "kept"
+
+# asked once or twice for every object that comes: built once
+IN_THE_WAY = or_(
+    instances.c.sha256 == bindparam("sha256"),
+    and_(instances.c.sop_instance_uid == bindparam("first_of"), KEPT),
+)
+IS_KNOWN = select(instances.c.id).where(IN_THE_WAY).limit(1)
 
 
 @dataclass(slots=True)
@@ -74,8 +83,11 @@ class Catalog:
 
     def known(self, sha256: str, sop_instance_uid: str) -> tuple[Instance, ...]:
         """The object of that digest, whatever its standing, and the first of that UID."""
-        first = and_(instances.c.sop_instance_uid == sop_instance_uid, KEPT)
-        return self._all(or_(instances.c.sha256 == sha256, first))
+        names = {"sha256": sha256, "first_of": sop_instance_uid}
+        with reading(self._database) as connection:
+            if connection.scalar(IS_KNOWN, names) is None:
+                return ()
+            return self._found(connection, IN_THE_WAY, names)
 
     def first_of(self, sop_instance_uid: str) -> Instance | None:
         """The kept object of that SOP Instance UID."""
@@ -209,15 +221,19 @@ class Catalog:
             return self._found(connection, condition)
 
     def _found(
-        self, connection: Connection, condition: ColumnElement[bool]
+        self,
+        connection: Connection,
+        condition: ColumnElement[bool],
+        names: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Instance, ...]:
-        rows = connection.execute(select(instances).where(condition).order_by(instances.c.id)).all()
+        wanted_rows = select(instances).where(condition).order_by(instances.c.id)
+        rows = connection.execute(wanted_rows, names).all()
         if not rows:
             return ()
         wanted = select(instances.c.id).where(condition)
         referred: dict[int, list[Reference]] = {}
         for source, *reference in connection.execute(
-            select(references).where(references.c.instance_id.in_(wanted))
+            select(references).where(references.c.instance_id.in_(wanted)), names
         ):
             referred.setdefault(source, []).append(Reference(*reference))
         return tuple(instance_of(row, referred.get(row.id, ()), self._root) for row in rows)
@@ -240,12 +256,13 @@ class Catalog:
 
     def _insert(self, connection: Connection, entry: Entry) -> Instance | None:
         instance = entry.instance
-        obstacle = instances.c.sha256 == instance.sha256
-        if instance.standing == "kept":
-            taken = and_(instances.c.sop_instance_uid == instance.sop_instance_uid, KEPT)
-            obstacle = or_(obstacle, taken)
-        if connection.scalar(select(instances.c.id).where(obstacle)) is not None:
-            return self._found(connection, obstacle)[0]
+        wants_to_be_first = instance.standing == "kept"
+        names = {
+            "sha256": instance.sha256,
+            "first_of": instance.sop_instance_uid if wants_to_be_first else "",
+        }
+        if connection.scalar(IS_KNOWN, names) is not None:
+            return self._found(connection, IN_THE_WAY, names)[0]
         result = connection.execute(insert(instances), row_of(entry, self._root))
         if instance.references:
             (row_id,) = result.inserted_primary_key or (None,)

@@ -7,6 +7,7 @@ wherever the cut is. Everything wrong is `Unkeepable`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from storage.errors import Unkeepable
@@ -30,6 +31,7 @@ SEGMENTATIONS: Final = frozenset(
 )
 RTSTRUCT: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 MASKS: Final = SEGMENTATIONS | {RTSTRUCT}
+PER_FRAME: Final = "PerFrameFunctionalGroupsSequence"
 PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)  # integer, float, double
 
 
@@ -109,8 +111,17 @@ def _header(encoded: bytes, elements: Elements, transfer_syntax_uid: str) -> Hea
         extent_lps_mm=(
             contour_extent_lps_mm(encoded, elements) if sop_class_uid == RTSTRUCT else None
         ),
-        attributes=select(encoded, elements, CHOSEN_TAGS),
+        attributes=_attributes(encoded, elements, sop_class_uid),
     )
+
+
+def _attributes(encoded: bytes, elements: Elements, sop_class_uid: str) -> Mapping[str, Any]:
+    attributes = select(encoded, elements, CHOSEN_TAGS)
+    if sop_class_uid not in SEGMENTATIONS or PER_FRAME not in attributes:
+        return attributes
+    # every segment repeats the planes it lies on: a mask's planes are remembered once
+    distinct = {repr(frame): frame for frame in attributes[PER_FRAME] if frame}
+    return MappingProxyType({**attributes, PER_FRAME: tuple(distinct.values())})
 
 
 def _describes_pixels(sop_class_uid: str, elements: Elements) -> bool:

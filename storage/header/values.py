@@ -75,9 +75,10 @@ def _select(
     encoded: bytes, elements: Elements, chosen: ChosenTags, codecs: tuple[str, ...]
 ) -> Mapping[str, Any]:
     selected: dict[str, Any] = {}
-    for tag in elements.keys() & chosen.keys():
-        wanted = chosen[tag]
-        element = elements[tag]
+    for tag, element in elements.items():
+        wanted = chosen.get(tag)
+        if wanted is None:
+            continue
         if wanted.nested is not None:
             value: Plain | None = _items(encoded, element, wanted.nested, codecs)
         else:
