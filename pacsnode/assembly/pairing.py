@@ -95,7 +95,7 @@ def _remarks(
     missing = len(references.missing_uids)
     if missing:
         named_count = len(references.instance_uids)
-        sentence = f"Of {named_count} objects that the mask refers to, {missing} never came."
+        sentence = f"Of {named_count} images that the mask refers to, {missing} never came."
         found.append(("references-missing", sentence))
     if pet.series is None:
         return found

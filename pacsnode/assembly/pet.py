@@ -40,7 +40,7 @@ def choose_pet(
     obstacles = {one: _obstacle(mask, one, link, extent) for one in linked}
     usable = ranked([one for one in linked if obstacles[one] is None], criteria)
     strangers = [one for one in linked if _must_refuse(mask, one, link, obstacles[one])]
-    passed_over = _passed_over(linked, obstacles) + _weaker(pets, linked, link)
+    passed_over = _passed_over(linked, obstacles) + _weaker(pets, linked, link, references)
     if strangers or not usable:
         first = strangers[0] if strangers else ranked(linked, criteria)[0]
         obstacle = obstacles[first]
@@ -51,7 +51,8 @@ def choose_pet(
         return Choice(None, "ambiguous-pet", (_tie(tied, link), *passed_over), link != "space")
     chosen = usable[0]
     reasons = (_why(chosen, usable, link, references, criteria), *passed_over)
-    return Choice(chosen, "ready", reasons, link != "space", _flags(mask, chosen))
+    strays = link == "images" and any(references.point_to(one) for one in pets if one not in linked)
+    return Choice(chosen, "ready", reasons, link != "space", _flags(mask, chosen, strays))
 
 
 def _strongest(
@@ -59,6 +60,9 @@ def _strongest(
 ) -> tuple[Link | None, list[Series]]:
     by_images = [one for one in pets if references.images_in(one)]
     by_series = [one for one in pets if references.name(one)]
+    # the series that the object as a whole refers to outranks what single contours repeat:
+    # programs copy contours with the image UIDs of the scan they were drawn on
+    by_images = [one for one in by_images if one in by_series] or by_images
     in_space = [
         one for one in pets
         if space(mask.frame_of_reference_uid, one.frame_of_reference_uid) == "same"
@@ -167,8 +171,8 @@ def _tie(tied: Sequence[Series], link: Link) -> str:
     listed = "; ".join(named(one) for one in tied)
     points = _POINTS[link].replace("its", "their")
     return (
-        f"{len(tied)} PETs fit equally well, for the mask {points}: {listed}. A mask that refers "
-        "to one of them, or the setting assembly.pet_preference, would decide."
+        f"{len(tied)} PETs fit equally well (the mask {points}): {listed}. A mask that refers "
+        "to one of them alone, or the setting assembly.pet_preference, would decide."
     )
 
 
@@ -182,17 +186,27 @@ def _passed_over(
     )
 
 
-def _weaker(pets: Sequence[Series], linked: Sequence[Series], link: Link) -> tuple[str, ...]:
-    rest = [one for one in ranked(pets, ()) if one not in linked]
-    if link == "space":
-        clause = "it lies in another frame of reference, or in another study, than the mask"
-    else:
+def _weaker(
+    pets: Sequence[Series], linked: Sequence[Series], link: Link, references: References
+) -> tuple[str, ...]:
+    sentences = []
+    for one in ranked([pet for pet in pets if pet not in linked], ()):
         clause = f"the mask {_POINTS[link].replace('its', 'the')} of another PET"
-    return tuple(f"{named(one)} was passed over: {clause}." for one in rest)
+        if link == "space":
+            clause = "it lies in another frame of reference, or in another study, than the mask"
+        elif references.images_in(one):
+            clause = (
+                f"the mask names another PET's series, though it repeats "
+                f"{references.images_in(one)} of this one's images"
+            )
+        sentences.append(f"{named(one)} was passed over: {clause}.")
+    return tuple(sentences)
 
 
-def _flags(mask: Instance, chosen: Series) -> tuple[str, ...]:
+def _flags(mask: Instance, chosen: Series, strays: bool) -> tuple[str, ...]:
     flags = []
+    if strays:
+        flags.append("references-disagree")
     if patient(mask, chosen) == "unknown":
         flags.append("patient-unverified")
     if space(mask.frame_of_reference_uid, chosen.frame_of_reference_uid) == "unknown":

@@ -63,7 +63,7 @@ def _absent(pairing: Pairing, candidates: Sequence[Series]) -> str:
     here = {series.series_instance_uid for series in candidates}
     series = len(pairing.references.series_uids - here)
     objects = len(pairing.references.missing_uids)
-    parts = [f"{objects} object{'s' * (objects > 1)}"] if objects else []
+    parts = [f"{objects} image{'s' * (objects > 1)}"] if objects else []
     parts += [f"{series} series"] if series else []
     return " and ".join(parts)
 

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from pacsnode.assembly.attributes import items, text
 from storage.records import Instance, Series
 
-# RTReferencedStudySequence names the study itself by a retired class (Detached Study Management)
-_STUDY_CLASSES = "1.2.840.10008.3.1.2."
+# what a mask may refer to beside images, by the beginning of its class: the study itself
+# (RTReferencedStudySequence, a retired class), and earlier masks, value maps, reports, plans
+_NO_IMAGES = tuple(
+    f"1.2.840.10008.{tail}"
+    for tail in ("3.1.2.", "5.1.4.1.1.66", "5.1.4.1.1.67", "5.1.4.1.1.88.", "5.1.4.1.1.11.",
+                 "5.1.4.1.1.481.")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The instances and series an object names, and which of the instances nobody has."""
+    """The images and series an object names, and which of the images nobody has."""
 
     instance_uids: frozenset[str]
     series_uids: frozenset[str]
@@ -36,7 +41,7 @@ def references_of(instance: Instance, candidates: Sequence[Series] = ()) -> Refe
     named = {
         reference.sop_instance_uid
         for reference in instance.references
-        if not (reference.sop_class_uid or "").startswith(_STUDY_CLASSES)
+        if not (reference.sop_class_uid or "").startswith(_NO_IMAGES)
         and reference.sop_instance_uid != instance.study_instance_uid
     }
     present = {one.sop_instance_uid for series in candidates for one in series.instances}

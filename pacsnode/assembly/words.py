@@ -1,6 +1,7 @@
 """The journal in plain words, for `pacsnode why`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 from typing import Final
 
@@ -52,10 +53,17 @@ def _told(mask: str | None, history: Sequence[Decision]) -> Iterator[str]:
         yield f"  Its inputs were chosen at {_stamp(chosen)}:"
         for reason in chosen.reasons:
             yield f"  - {reason}"
-    if len(history) > 1:
+    yield from _before(history[:-1])
+
+
+def _before(history: Sequence[Decision]) -> Iterator[str]:
+    """Earlier decisions, the latest first; what was only said again takes one line."""
+    if history:
         yield "  Before that:"
-        for one in reversed(history[:-1]):
-            yield f"    {_stamp(one)}  {one.state}{_code(one)}"
+    runs = [list(run) for _, run in groupby(history, key=lambda one: (one.state, one.code))]
+    for run in reversed(runs):
+        times = f", {len(run)} times until {_stamp(run[-1])}" if len(run) > 1 else ""
+        yield f"    {_stamp(run[0])}  {run[0].state}{_code(run[0])}{times}"
 
 
 def _code(decision: Decision) -> str:

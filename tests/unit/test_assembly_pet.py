@@ -224,6 +224,18 @@ def test_a_mask_that_refers_to_both_of_two_pets_does_not_decide() -> None:
     assert judged(make_seg(on=(*one, *two)), *one, *two).code == "ambiguous-pet"
 
 
+def test_the_series_a_mask_names_outranks_images_that_its_contours_repeat() -> None:
+    """As in a set of digital reference objects: contours copied with another scan's images."""
+    copied, own = make_images(PET, "copied"), make_images(PET, "own")
+    repeated = tuple(Reference(PET, one.sop_instance_uid) for one in copied)
+    mask = make_rtstruct(references=(*repeated, *refer_to(own)))
+    found = judged(mask, *copied, *own)
+    assert chosen_pet(found) == series_of(own)
+    assert "references-disagree" in found.flags
+    assert any("it repeats 10 of this one's images" in reason for reason in found.reasons)
+    assert "references-disagree" not in judged(mask, *own).flags
+
+
 def test_a_lost_slice_does_not_decide_a_tie() -> None:
     one, two = make_images(PET, "one"), make_images(PET, "two")
     assert judged(make_seg(), *one, *two[:4], *two[5:]).code == "ambiguous-pet"

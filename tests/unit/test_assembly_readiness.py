@@ -179,14 +179,22 @@ def test_references_nobody_has_are_no_reason_to_wait_for_ever() -> None:
     found = at_rest(mask, *PET_IMAGES, *CT_IMAGES)
     assert found.state == "ready"
     assert "references-missing" in found.flags
-    assert any(
-        "Of 267 objects" in reason and "267 never came" in reason for reason in found.reasons
-    )
+    assert any("Of 267 images" in reason and "267 never came" in reason for reason in found.reasons)
 
 
-def test_the_study_item_of_an_rtstruct_is_no_reference_to_wait_for() -> None:
-    study = Reference("1.2.840.10008.3.1.2.3.1", "1.2.3")
-    mask = make_rtstruct(references=(study, *refer_to(PET_IMAGES)), received_at=later(60))
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "1.2.840.10008.3.1.2.3.1",  # the study itself, in an RTSTRUCT
+        "1.2.840.10008.5.1.4.1.1.66.4",  # the SEG it was saved over
+        "1.2.840.10008.5.1.4.1.1.481.3",
+        "1.2.840.10008.5.1.4.1.1.88.34",
+        "1.2.840.10008.5.1.4.1.1.67",
+    ],
+)
+def test_what_is_no_image_is_no_reference_to_wait_for(sop_class: str) -> None:
+    other = Reference(sop_class, "1.2.3.4.5")
+    mask = make_rtstruct(references=(other, *refer_to(PET_IMAGES)), received_at=later(60))
     assert live(mask, *PET_IMAGES, *CT_IMAGES).state == "ready"
 
 

@@ -28,6 +28,8 @@ def test_the_latest_decision_in_full_the_others_in_short() -> None:
         [
             decide("delivered", "delivered", 9),
             decide("waiting", "waiting-for-quiet", 1),
+            decide("waiting", "waiting-for-pet", -3),
+            decide("waiting", "waiting-for-pet", -2),
             decide("ready", "ready", 2),
             decide("context", "no-lesion", 3, mask="1.2.3.5"),
         ],
@@ -43,6 +45,8 @@ def test_the_latest_decision_in_full_the_others_in_short() -> None:
         "  Before that:",
         "    2026-03-01 09:02:00 UTC  ready",
         "    2026-03-01 09:01:00 UTC  waiting (waiting-for-quiet)",
+        "    2026-03-01 08:57:00 UTC  waiting (waiting-for-pet), "
+        "2 times until 2026-03-01 08:58:00 UTC",
         "",
         "Mask 1.2.3.5 is kept as context: nothing of it is reported as a lesion (no-lesion), "
         "since 2026-03-01 09:03:00 UTC:",
@@ -62,6 +66,6 @@ def test_a_real_wait_tells_what_came_what_is_missing_and_what_would_be_chosen() 
     found = assess(mask, candidates(*pet[:-1]), quiet=False, rules=Assembly())
     told = "\n".join(explain("1.2.3", [found.decision(mask, START)]))
     assert "is waiting (waiting-for-references)" in told
-    assert "It waits for 1 object," in told
+    assert "It waits for 1 image," in told
     assert "PET series 4 (" in told
     assert "No CT has come" in told
