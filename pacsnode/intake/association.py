@@ -18,12 +18,13 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotia
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AssociationServer
 
-from pacsnode import __version__, log
+from pacsnode import log
 from pacsnode.errors import BadSettings
 from pacsnode.intake import acceptance
 from pacsnode.intake.guard import Bounds, GuardedConnection
 from pacsnode.settings import Listen
-from storage.errors import StorageError
+from storage.errors import StorageError, Unkeepable
+from storage.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from storage.records import Kept, Reference
 
 ACSE_TIMEOUT_S = 5.0  # for the A-ASSOCIATE-RQ: an idle connection is not worth a slot for longer
@@ -72,7 +73,8 @@ class Listener:
         """Bind and listen. Raises BadSettings where the address cannot be bound."""
         _config.LOG_HANDLER_LEVEL = "none"  # pynetdicom would format every PDU for its debug log
         entity = AE(ae_title=self._listen.ae_title)
-        entity.implementation_version_name = f"PACSNODE_{__version__}"[:16]
+        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        entity.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
         entity.maximum_associations = self._listen.maximum_associations
         entity.maximum_pdu_size = self._listen.maximum_pdu_length
         entity.acse_timeout = ACSE_TIMEOUT_S
@@ -84,6 +86,7 @@ class Listener:
                 self._listen.ae_title,
                 [build_context(VERIFICATION)],
                 evt_handlers=[
+                    (evt.EVT_FSM_TRANSITION, _on_transition),
                     (evt.EVT_REQUESTED, self._on_requested),
                     (evt.EVT_SOP_COMMON, self._on_common_extended),
                     (evt.EVT_ESTABLISHED, self._on_established),
@@ -183,6 +186,8 @@ class Listener:
     def _keep(self, event: evt.Event) -> Kept:
         request = cast(C_STORE, event.request)
         expected = Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        if not UID(expected.sop_instance_uid).is_valid:
+            raise Unkeepable("Affected SOP Instance UID (0000,1000) of the command is not a UID")
         return self._archive.keep(
             cast(BytesIO, request.DataSet).getvalue(),
             transfer_syntax_uid=str(event.context.transfer_syntax),
@@ -192,6 +197,13 @@ class Listener:
 
     def _count(self, association: Association, what: str) -> None:
         self._tallies.setdefault(association, Counter())[what] += 1
+
+
+def _on_transition(event: evt.Event) -> None:
+    # A connection that ends before its A-ASSOCIATE-RQ (a port probe, say) would hold its slot
+    # until the ACSE timeout: pynetdicom waits on this queue, and takes None for the timeout.
+    if event.current_state == "Sta2" and event.next_state != "Sta3":
+        event.assoc.dul.to_user_queue.put(cast(Any, None))
 
 
 def _caller(association: Association) -> tuple[str, str]:

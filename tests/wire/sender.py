@@ -40,7 +40,16 @@ class Sender:
             (LOOPBACK, port), timeout_s, source_address=(source, 0)
         )
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        proposed = dict(contexts or {}) | {ECHO_CONTEXT: (VERIFICATION, [IMPLICIT_LITTLE])}
+        try:
+            self._associate(contexts or {}, calling, called)
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _associate(
+        self, contexts: Mapping[int, tuple[str, Sequence[str]]], calling: str, called: str
+    ) -> None:
+        proposed = dict(contexts) | {ECHO_CONTEXT: (VERIFICATION, [IMPLICIT_LITTLE])}
         self.connection.sendall(associate_request(proposed, calling, called))
         kind, answer = read_pdu(self.connection)
         if kind == A_ASSOCIATE_RJ:
@@ -109,9 +118,10 @@ class Sender:
         raise AssertionError("a response without a status")
 
     def release(self) -> None:
-        """A-RELEASE, and wait for its answer."""
+        """A-RELEASE, wait for its answer, close."""
         self.connection.sendall(pdu(5, bytes(4)))
         kind, _ = read_pdu(self.connection)
+        self.connection.close()
         assert kind == A_RELEASE_RP
 
     def abort(self) -> None:
