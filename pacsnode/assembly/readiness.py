@@ -54,9 +54,10 @@ def _pending(
         yield "waiting-for-images", "It waits for images that would make its PET and CT usable."
     elif pairing.ct.series is None:
         yield "waiting-for-ct", "It waits for a CT that can be used."
-    elif not _is_settled(pairing.mask, candidates, rules):
+    else:
+        settled = _is_settled(pairing.mask, candidates, rules)
         for choice in (pairing.pet, pairing.ct):
-            yield from _unproven(choice)
+            yield from _unproven(choice, settled)
 
 
 def _absent(pairing: Pairing, candidates: Sequence[Series]) -> str:
@@ -68,16 +69,18 @@ def _absent(pairing: Pairing, candidates: Sequence[Series]) -> str:
     return " and ".join(parts)
 
 
-def _unproven(choice: Choice) -> Iterator[tuple[str, str]]:
+def _unproven(choice: Choice, settled: bool) -> Iterator[tuple[str, str]]:
     if choice.series is None:
         return
-    if not is_whole(choice.series, stack_of(choice.series)):
-        stated = stated_slices(choice.series)
-        clause = "its headers do not say how many slices it has"
-        if stated is not None:
-            clause = f"its headers state {stated} slices"
-        yield "waiting-for-slices", f"{named(choice.series)} may be incomplete: {clause}."
-    if not choice.is_named:
+    stated = stated_slices(choice.series)
+    whole = is_whole(choice.series, stack_of(choice.series))
+    if not whole and stated is not None:
+        sentence = f"{named(choice.series)} is incomplete: its headers state {stated} slices."
+        yield "waiting-for-slices", sentence
+    if not whole and stated is None and not settled:
+        sentence = f"{named(choice.series)} may be incomplete: its headers state no number."
+        yield "waiting-for-slices", sentence
+    if not choice.is_named and not settled:
         sentence = f"Nothing points to {named(choice.series)} by name: a better one may still come."
         yield "waiting-for-quiet", sentence
 

@@ -119,6 +119,8 @@ def test_a_pet_still_short_of_its_stated_slices_waits() -> None:
     found = live(mask, *PET_IMAGES[:15], *settled_ct)
     assert (found.state, found.code) == ("waiting", "waiting-for-slices")
     assert "its headers state 20 slices" in found.reasons[0]
+    long_after = replace(mask, received_at=later(3600))
+    assert live(long_after, *PET_IMAGES[:15], *settled_ct).code == "waiting-for-slices"
     assert live(mask, *PET_IMAGES, *settled_ct).state == "ready"
 
 
