@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pydicom
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 _J2K_SIZE = b"\xff\x4f\xff\x51"  # SOC, SIZ: ISO/IEC 15444-1 A.5.1
 # SOF0-3 and JPEG-LS' SOF55; the arithmetic and hierarchical ones are no DICOM syntax.

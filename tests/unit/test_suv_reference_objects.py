@@ -90,3 +90,15 @@ def test_quadra_headers(data: Path) -> None:
     _, conversion = suv_of(data / "quadra_headers" / "quadra_pet")
     expected = 75_000 / (85_740_000 * 0.5 ** ((34 * 60 + 37) / 23410100))
     assert conversion.factors == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["2_1", "3_1", "3_2", "4_2"])
+@pytest.mark.filterwarnings("ignore")
+def test_mirp_gives_the_same_suv(reference_objects: Path, name: str) -> None:
+    """Voxel for voxel; MIRP implements the same published manual on its own."""
+    mirp = pytest.importorskip("mirp")
+    folder = reference_objects / f"DRO_{name}" / "PT"
+    theirs = mirp.extract_images(image=str(folder), image_export_format="native")[0][0][0]
+    ours, _ = suv_of(folder)
+    np.testing.assert_allclose(ours.values, theirs.get_voxel_grid(), rtol=2e-6)
