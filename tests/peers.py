@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any, Self
 
 from pydicom.filebase import DicomBytesIO
@@ -223,14 +224,19 @@ class Receiver:
         entity.add_supported_context(Verification)
         for sop_class in self.sop_class_uids:
             entity.add_supported_context(sop_class, list(self.transfer_syntax_uids))
-        self._server = entity.start_server(
-            (LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._on_store)]
+        self._server = entity.make_server(
+            (LOOPBACK, 0), evt_handlers=[(evt.EVT_C_STORE, self._on_store)]
         )
         self.port: int = self._server.server_address[1]
+        # start_server would look for its end every half a second only
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._server.shutdown()
+        TCPServer.shutdown(self._server)
+        self._server.server_close()
+        for association in self._server.active_associations:
+            association.abort()
 
     def _on_store(self, event: evt.Event) -> int:
         request = event.request

@@ -5,6 +5,7 @@ PS3.7 annex C, PS3.8 table 9-21).
 """
 
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from pacsnode.settings import Destination
 CONNECTION_TIMEOUT_S = 10.0
 ACSE_TIMEOUT_S = 20.0
 DIMSE_TIMEOUT_S = 120.0
+STALL_TIMEOUT_S = 30.0  # within one PDU
 MAXIMUM_PDU_LENGTH = 131072
 
 VERIFICATION = UID("1.2.840.10008.1.1")
@@ -148,7 +150,7 @@ def _association(
     try:
         association = entity.associate(
             destination.host, destination.port, contexts, destination.ae_title,
-            max_pdu=MAXIMUM_PDU_LENGTH, evt_handlers=[(evt.EVT_ACSE_SENT, _note_socket, [opened])],
+            max_pdu=MAXIMUM_PDU_LENGTH, evt_handlers=[(evt.EVT_ACSE_SENT, _on_acse_sent, [opened])],
         )  # fmt: skip
         if not association.is_established:
             raise _why_not(association, destination, calling_ae)
@@ -162,11 +164,16 @@ def _association(
             connection.close()
 
 
-def _note_socket(event: evt.Event, opened: list[socket.socket]) -> None:
-    # pynetdicom forgets to close a socket whose peer refused or left
+def _on_acse_sent(event: evt.Event, opened: list[socket.socket]) -> None:
     transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        opened.append(transport.socket)
+    if transport is None or transport.socket is None or opened:
+        return
+    # pynetdicom waits for the rest of a PDU without a timeout, and forgets to close a socket
+    # whose peer refused or left
+    timeval = struct.pack("@ll", int(STALL_TIMEOUT_S), int(STALL_TIMEOUT_S % 1 * 1e6))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        transport.socket.setsockopt(socket.SOL_SOCKET, option, timeval)
+    opened.append(transport.socket)
 
 
 def _why_not(

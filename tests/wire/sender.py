@@ -162,6 +162,15 @@ def associate_request(
     return pdu(1, b"\x00\x01\x00\x00" + titles + bytes(32) + items)
 
 
+def associate_acceptance(accepted: Mapping[int, str]) -> bytes:
+    """An A-ASSOCIATE-AC PDU: context ids with the syntax chosen for each."""
+    items = _item(0x10, b"1.2.840.10008.3.1.1.1")
+    for context, syntax in accepted.items():
+        items += _item(0x21, bytes([context, 0, 0, 0]) + _item(0x40, syntax.encode()))
+    items += _item(0x50, _item(0x51, (16384).to_bytes(4, "big")) + _item(0x52, b"2.25.1"))
+    return pdu(2, b"\x00\x01\x00\x00" + bytes(64) + items)
+
+
 def command(fields: Mapping[int, int | str]) -> bytes:
     """A command set: element numbers of group 0000 with their UID or unsigned short."""
     encoded = b""

@@ -31,7 +31,7 @@ from tests.peers import (
     storescp,
     wait_until,
 )
-from tests.wire.sender import pdu
+from tests.wire.sender import associate_acceptance, pdu
 
 pytestmark = pytest.mark.wire
 
@@ -230,6 +230,30 @@ def test_associations_that_fail_are_tried_again_unless_rejected_for_good(
     monkeypatch.setattr(cstore, "ACSE_TIMEOUT_S", 1.0)
     with scripted_peer(*script) as port, pytest.raises(error):
         send([report_3d], at(port), "PACSNODE")
+
+
+ACCEPTED = ("send", associate_acceptance({1: ExplicitVRLittleEndian}))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [("recv", None), ("send", b"\x02\x00\x00"), ("wait", 30)],
+        [("recv", None), ACCEPTED, ("send", b"\x04\x00\x00"), ("wait", 30)],
+        [("recv", None), ACCEPTED, ("recv", None), ("close", None)],
+        [("recv", None), ACCEPTED, ("wait", 30)],
+    ],
+    ids=["half an acceptance", "half a response", "gone in mid-object", "silence"],
+)
+def test_a_peer_that_stops_in_mid_word_never_holds_a_delivery_for_ever(
+    script: list[tuple[str, object]], report_3d: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for timeout in ("ACSE_TIMEOUT_S", "DIMSE_TIMEOUT_S", "STALL_TIMEOUT_S"):
+        monkeypatch.setattr(cstore, timeout, 1.0)
+    began = time.monotonic()
+    with scripted_peer(*script) as port, pytest.raises(DeliveryFailed):
+        send([report_3d], at(port), "PACSNODE")
+    assert time.monotonic() - began < 10
 
 
 def test_nobody_there_is_tried_again(report_3d: Path) -> None:
