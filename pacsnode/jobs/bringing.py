@@ -1,5 +1,7 @@
 """One try to bring documents to a destination."""
 
+from typing import Literal
+
 from pacsnode.delivery.cstore import send
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
 from pacsnode.jobs.desk import Desk
@@ -37,6 +39,5 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
     return _sent("delivered")
 
 
-def _sent(outcome: str, *reasons: str) -> Sent:
-    kind = outcome if outcome in ("delivered", "parked") else "again"
-    return Sent(outcome=kind, reasons=list(reasons))  # type: ignore[typeddict-item]
+def _sent(outcome: Literal["delivered", "again", "parked"], *reasons: str) -> Sent:
+    return Sent(outcome=outcome, reasons=list(reasons))

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
@@ -148,9 +149,10 @@ def _made(documents: list[str]) -> Made:
     return Made(outcome="made", code="reported", reasons=[], documents=documents, counted=False)
 
 
-def _unmade(outcome: str, code: str, sentence: str, *, counted: bool = False) -> Made:
-    kind = "again" if outcome == "again" else "refused"
-    return Made(outcome=kind, code=code, reasons=[sentence], documents=[], counted=counted)
+def _unmade(
+    outcome: Literal["refused", "again"], code: str, sentence: str, *, counted: bool = False
+) -> Made:
+    return Made(outcome=outcome, code=code, reasons=[sentence], documents=[], counted=counted)
 
 
 def _code_of(exc: EngineError | StorageError) -> str:

@@ -14,7 +14,9 @@ from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import ReportOrder
 from pacsnode.jobs.workflows import enqueue_report
-from storage.records import Decision, Instance, Series
+from storage.records import CaseState, Decision, Instance, Series
+
+_ALIVE: frozenset[CaseState] = frozenset({"ready", "running", "reported", "delivered"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,11 +29,17 @@ class _Looked:
     quiet: bool
 
 
-def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset[str]:
-    """Assess every mask of a study, write down what is new, order the reports that are ready.
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """`needs`: the studies that the masks have candidates in; `waits_for`: those of them that have
+    to fall quiet before the masks that wait are looked at again."""
 
-    Gives the studies that have to fall quiet before the masks that wait are looked at again.
-    """
+    needs: frozenset[str]
+    waits_for: frozenset[str]
+
+
+def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> Decided:
+    """Assess every mask of a study, write down what is new, order the reports that are ready."""
     looked = [_look(mask, desk, is_quiet) for mask in desk.archive.masks(study)]
     reach("assessed")
     work = [one for one in looked if one.assessment.state in ("ready", "waiting")]
@@ -44,8 +52,12 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
             _order(one, _earlier_versions(one.mask, masks, desk), desk)
         else:
             _write_unready(one, desk)
-    waiting = (one for one in looked if one.assessment.state == "waiting" and not one.quiet)
-    return frozenset().union(*(one.studies for one in waiting))
+    waiting = [one for one in looked if one.assessment.state == "waiting" and not one.quiet]
+    return Decided(_studies(looked), _studies(waiting))
+
+
+def _studies(looked: Sequence[_Looked]) -> frozenset[str]:
+    return frozenset().union(*(one.studies for one in looked))
 
 
 def _look(mask: Instance, desk: Desk, is_quiet: Callable[[str], bool]) -> _Looked:
@@ -85,34 +97,49 @@ def _write_superseded(mask: Instance, later: Instance, desk: Desk) -> None:
 
 def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     """Order the report, or find that the same inputs were ordered before."""
-    order = _report_order(one, earlier, desk)
     lines = _lines(one.mask, desk)
-    known = journal.last_of_seed(lines, order["seed"])
+    seed = _seed(one.assessment, lines, desk)
+    known = journal.last_of_seed(lines, seed)
     if known is None:
         decision = one.assessment.decision(one.mask, datetime.now(UTC))
-        facts = {**decision.facts, "seed": order["seed"]}
-        desk.archive.write_down(replace(decision, facts=facts))
+        desk.archive.write_down(replace(decision, facts={**decision.facts, "seed": seed}))
         reach("ready-written")
     elif known is not lines[-1]:
         again = (*known.reasons, "The inputs are again those of this report.")
         desk.archive.write_down(replace(known, reasons=again, decided_at=datetime.now(UTC)))
     if known is None or known.state in ("ready", "running"):
-        enqueue_report(order, 1)  # by its id a job that exists already is left alone
+        # by its id a job that exists already is left alone
+        enqueue_report(_report_order(one, seed, earlier, desk), 1)
         reach("report-enqueued")
 
 
-def _report_order(one: _Looked, earlier: list[str], desk: Desk) -> ReportOrder:
-    ready = one.assessment
-    if ready.inputs_sha256 is None or ready.pet is None:
-        raise RuntimeError(f"A ready assessment of {one.mask.sop_instance_uid} names its inputs")
+def _seed(ready: Assessment, lines: Sequence[Decision], desk: Desk) -> str:
+    """The seed of the report that was made of these inputs, or of the one to make now.
+
+    New settings or a new version of the program are no reason to report a study once more; they
+    are one to try again what was refused or failed.
+    """
+    inputs = ready.inputs_sha256
+    if inputs is None:
+        raise RuntimeError("A ready assessment states the digest of its inputs")
+    for line in reversed(lines):
+        if line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
+            last = journal.last_of_seed(lines, line.facts["seed"])
+            if last is not None and (last.state in _ALIVE or "documents" in last.facts):
+                return str(line.facts["seed"])
+    return report_seed(inputs, desk.describer.identity, desk.settings)
+
+
+def _report_order(one: _Looked, seed: str, earlier: list[str], desk: Desk) -> ReportOrder:
+    root = desk.archive.root
     return ReportOrder(
         study=one.mask.study_instance_uid,
         mask=one.mask.sop_instance_uid,
-        seed=report_seed(ready.inputs_sha256, desk.describer.identity, desk.settings),
-        mask_path=_relative(one.mask, desk.archive.root),
-        pet_paths=_paths(ready.pet, desk.archive.root),
-        ct_paths=_paths(ready.ct, desk.archive.root),
-        lesion_numbers=list(ready.lesion_numbers),
+        seed=seed,
+        mask_path=_relative(one.mask, root),
+        pet_paths=_paths(one.assessment.pet, root),
+        ct_paths=_paths(one.assessment.ct, root),
+        lesion_numbers=list(one.assessment.lesion_numbers),
         earlier_masks=earlier,
         destinations=[destination.name for destination in desk.settings.destinations],
     )

@@ -22,9 +22,12 @@ from pacsnode.jobs.opening import durable
 from pacsnode.jobs.reviving import Reviver, take_up_deliveries
 from pacsnode.jobs.workflows import work_at
 from pacsnode.settings import Settings
+from pacsnode.worker.bookmark import Bookmark
 from pacsnode.worker.deciding import decide
+from pacsnode.worker.linking import Links
 from pacsnode.worker.watching import Watch
 from storage.archive import Archive
+from storage.archive.door import INDEX_FILE
 from storage.errors import StorageError
 
 POLL_S = 0.2
@@ -53,17 +56,22 @@ def run(settings: Settings, *, lifeline: BinaryIO | None = None) -> int:
 class Worker:
     """One loop's state; `turn` is one round of it."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, bookmark: Bookmark) -> None:
         self._desk = desk
-        self._watch = Watch(desk.archive, desk.settings.assembly.quiet_s)
+        self._bookmark = bookmark
+        self._watch = Watch(desk.archive, desk.settings.assembly.quiet_s, cursor=bookmark.read())
+        self._links = Links(desk.archive)
+        self._changed: set[str] = set()
         self._reviver = Reviver(desk)
         self._revived_s = time.monotonic()
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
+        open_states = ("waiting", "ready", "running", "failed")
         self._watch.again(
             line.study_instance_uid
-            for line in self._desk.archive.latest_decisions(states=("waiting", "ready", "running"))
+            for line in self._desk.archive.latest_decisions(states=open_states)
+            if line.state != "failed" or line.mask_instance_uid is None
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
@@ -71,11 +79,12 @@ class Worker:
     def turn(self) -> None:
         """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
         try:
-            self._watch.poll()
+            self._changed.update(self._watch.poll())
             for study in self._watch.due():
                 self._look_at(study)
             if time.monotonic() - self._revived_s >= REVIVE_EVERY_S:
                 self._reviver.look()
+                self._bookmark.write(self._watch.settled_cursor)
                 self._revived_s = time.monotonic()
         except Exception as exc:  # noqa: BLE001 the worker's loop outlives whatever goes wrong in it
             log.event(
@@ -85,20 +94,28 @@ class Worker:
 
     def _look_at(self, study: str) -> None:
         try:
-            self._watch.looked_at(study, decide(study, self._desk, self._watch.is_quiet))
+            decided = decide(study, self._desk, self._watch.is_quiet)
+            self._links.note(study, decided.needs)
+            if study in self._changed:
+                self._watch.again(self._links.reached_from(study))
+            self._watch.looked_at(study, decided.waits_for)
         except StorageError:
             raise  # the study stays due
         except Exception as exc:  # noqa: BLE001 the worker's loop: one study must not stop the next
             self._watch.looked_at(study)
-            place = f"{type(exc).__name__} at {log.where(exc)}"
-            log.event(
-                "study-fault", level=logging.ERROR, study_instance_uid=study, error=exc,
-                where=log.where(exc),
-            )  # fmt: skip
-            journal.write(
-                self._desk.archive, study, None, "failed", "defect",
-                [f"The program failed while it looked at this study: {place}."],
-            )  # fmt: skip
+            self._write_defect(study, exc)
+        self._changed.discard(study)
+
+    def _write_defect(self, study: str, error: Exception) -> None:
+        where = log.where(error)
+        log.event(
+            "study-fault", level=logging.ERROR, study_instance_uid=study, error=error, where=where
+        )
+        place = f"{type(error).__name__} at {where}"
+        journal.write(
+            self._desk.archive, study, None, "failed", "defect",
+            [f"The program failed while it looked at this study: {place}."],
+        )  # fmt: skip
 
 
 @contextmanager
@@ -121,11 +138,12 @@ def working(
             settings.home / "archive", reserve_bytes=reserve_bytes, check=check
         ) as archive,
     ):
+        index = archive.root / INDEX_FILE
         desk = Desk(archive, settings, describer or Template(), backoff or Backoff())
         work_at(desk)
         try:
             with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S):
-                worker = Worker(desk)
+                worker = Worker(desk, Bookmark(settings.home / "worker.json", index))
                 worker.begin()
                 yield worker
         finally:

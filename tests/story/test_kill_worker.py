@@ -19,7 +19,7 @@ from storage.archive import Archive
 from storage.records import Decision
 from tests.conftest import ROOT
 from tests.makers import save
-from tests.peers import Receiver, echoscu, free_port, storescu, wait_until
+from tests.peers import Receiver, free_port, storescu, wait_until
 from tests.story.small import SmallStudy, predecessors, reports_at, settings_for, small_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
@@ -131,14 +131,16 @@ def serving(settings: Settings, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "--destination", f"{there.ae_title}@{there.host}:{there.port}",
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, stderr=subprocess.DEVNULL, env=os.environ | {"PACSNODE_LOG_LEVEL": "warning"}
+        command, stderr=subprocess.PIPE, env=os.environ | {"PACSNODE_LOG_LEVEL": "error"}
     )
+    assert process.stderr is not None
     try:
-        wait_until(lambda: echoscu(port).returncode == 0, within_s=40, what="the node to listen")
+        assert b"Listening on" in process.stderr.readline()
         yield process
     finally:
         process.kill()
         process.wait()
+        process.stderr.close()
 
 
 def test_the_whole_node_killed_ten_times_while_it_receives(tmp_path: Path) -> None:

@@ -115,6 +115,36 @@ def test_a_case_that_cannot_be_read_is_refused_and_the_next_one_is_done(tmp_path
         assert set(reports_at(receiver)) == set(reports_at(receiver, sound.study_uid))
 
 
+def test_a_pet_that_comes_in_another_study_after_the_mask_was_refused(tmp_path: Path) -> None:
+    study = small_study("images", StudyInstanceUID="2.25.1234567")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send([study.seg])
+            here.work_until(lambda: here.state(study) == "refused", what="the refusal")
+            assert here.lines(study)[-1].code == "no-pet"
+            here.send([*study.pet, *study.ct])
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+    assert len(reports_at(receiver)) == 1
+
+
+def test_new_settings_and_a_lost_bookmark_report_no_study_again(tmp_path: Path) -> None:
+    study = small_study("settled")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+            here.work_until((tmp_path / "worker.json").exists, what="the bookmark")
+            lines = here.lines(study)
+        (tmp_path / "worker.json").unlink()
+        look = settings.report.model_copy(update={"series_description": "Another title"})
+        with site(settings.model_copy(update={"report": look}), backoff=QUICK) as here:
+            here.work_for(2)
+            assert here.lines(study) == lines
+    assert len(receiver.arrived) == 1
+
+
 class Faulty:
     """A describer whose model fails so many times before it works."""
 

@@ -1,0 +1,121 @@
+"""The demo from start to end, and that it tells a wrong number from a right one."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from typer.testing import CliRunner
+
+from engine.cohort.anatomy import LESIONS, truth_of
+from engine.report.read import ReadFinding
+from pacsnode.cli import app
+from pacsnode.demo import tour
+from pacsnode.demo.peers import NotSent, receiving, send_study
+from pacsnode.demo.truth import AXES, RELATIVE, compare
+from tests.makers import make_pet, save
+from tests.peers import Receiver, free_port
+
+PET = "1.2.840.10008.5.1.4.1.1.128"
+
+
+@pytest.mark.slow
+@pytest.mark.wire
+def test_the_demo_in_full(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "pacsnode", "demo", "--keep", tmp_path, "--json"],
+        capture_output=True, text=True, check=False, timeout=110,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    answer = json.loads(ended.stdout)
+    assert answer["agrees"]
+    assert len(answer["findings"]) == 6
+    assert len(answer["compared"]) == 36
+    assert dcmread(answer["sr"]).SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
+    assert Path(answer["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "study" / "PET").is_dir()
+    assert "Phantom" not in ended.stdout + ended.stderr
+
+
+def finding_of(**measured: float) -> ReadFinding:
+    class Found:
+        tracking_uid = "2.25.1"
+
+        def __init__(self) -> None:
+            self.measured = measured
+
+    return Found()  # type: ignore[return-value]
+
+
+TRUTH = truth_of(LESIONS[0], 1, "2.25.1")
+RIGHT = {name: getattr(TRUTH, name) for name in (*RELATIVE, *AXES)}
+
+
+def test_true_numbers_agree() -> None:
+    assert all(each.agrees for each in compare([finding_of(**RIGHT)], [TRUTH]))
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("factor", [0.8, 1.2, None])
+def test_a_number_off_the_truth_or_missing_is_told(name: str, factor: float | None) -> None:
+    wrong = dict(RIGHT)
+    if factor is None:
+        del wrong[name]
+    else:
+        wrong[name] *= factor
+    off = [each.name for each in compare([finding_of(**wrong)], [TRUTH]) if not each.agrees]
+    assert off == [name]
+
+
+def test_a_lesion_that_is_not_in_the_report_agrees_with_nothing() -> None:
+    other = replace(TRUTH, tracking_uid="2.25.2")
+    assert not any(each.agrees for each in compare([finding_of(**RIGHT)], [other]))
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_made_scanner_sends_everything(
+    installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not installed:
+        monkeypatch.setattr("pacsnode.demo.peers.shutil.which", lambda _: None)
+    files = save(make_pet(), tmp_path)
+    with Receiver(sop_class_uids=(PET,)) as receiver:
+        send_study(files, ("127.0.0.1", receiver.port), "RECEIVER")
+    assert len({one.sop_instance_uid for one in receiver.arrived}) == len(files)
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_refused_object_is_told(
+    installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not installed:
+        monkeypatch.setattr("pacsnode.demo.peers.shutil.which", lambda _: None)
+    files = save(make_pet(), tmp_path)
+    with (
+        Receiver(sop_class_uids=(PET,), answer=lambda _: 0xA700) as receiver,
+        pytest.raises(NotSent),
+    ):
+        send_study(files, ("127.0.0.1", receiver.port), "RECEIVER")
+    with pytest.raises(NotSent):
+        send_study(files, ("127.0.0.1", free_port()), "NOBODY")
+
+
+@pytest.mark.wire
+def test_without_a_report_the_demo_fails_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_report(*_: object) -> tour.Toured:
+        with receiving(tmp_path) as (_port, arrived):
+            tour._next_sr(arrived)
+        raise AssertionError
+
+    monkeypatch.setattr(tour, "REPORT_WITHIN_S", 0.2)
+    monkeypatch.setattr(tour, "_tour", no_report)
+    result = CliRunner().invoke(app, ["demo", "--keep", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "No report came" in result.output

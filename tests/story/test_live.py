@@ -1,0 +1,99 @@
+"""A real study from a real sender to a real PACS, judged by other people's tools."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+
+from tests.peers import LOOPBACK, Orthanc, storescu, wait_until
+from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups
+
+pytestmark = [pytest.mark.slow, pytest.mark.wire]
+
+ASSOCIATIONS = 4
+DRAWN_ON_PET = "RTSTRUCT_PET.dcm"
+
+
+@contextmanager
+def serving(home: Path, orthanc: Orthanc) -> Iterator[int]:
+    """`pacsnode serve` on a free port, ended as a service manager ends it."""
+    command = [
+        sys.executable, "-P", "-m", "pacsnode", "serve", "--home", str(home), "--port", "0",
+        "--quiet-s", "3", "--destination", f"{orthanc.ae_title}@{LOOPBACK}:{orthanc.port}",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PACSNODE_LOG_LEVEL": "error"},
+    )
+    assert process.stderr is not None
+    try:
+        said = process.stderr.readline().decode()
+        assert said.startswith("Listening on"), said
+        yield int(said.rpartition(":")[2])
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_a_real_study_over_four_associations_comes_back_as_reports_and_segmentations(
+    data: Path, tmp_path: Path
+) -> None:
+    study = data / "ibsi_sts" / "STS_003"
+    files = sorted(study.rglob("*.dcm"))
+    random.Random(3).shuffle(files)
+    parts = [files[n::ASSOCIATIONS] for n in range(ASSOCIATIONS)]
+    with Orthanc(tmp_path / "orthanc") as orthanc:
+        with serving(tmp_path / "home", orthanc) as port:
+            with ThreadPoolExecutor(ASSOCIATIONS) as senders:
+                sent = list(senders.map(lambda part: storescu(port, part), parts))
+            assert [one.returncode for one in sent] == [0] * ASSOCIATIONS
+            wait_until(lambda: len(orthanc.instances()) >= 4, within_s=90, what="four documents")
+        arrived = [dcmread(BytesIO(orthanc.file(one))) for one in orthanc.instances()]
+    classes = sorted(str(one.SOPClassUID) for one in arrived)
+    assert classes == sorted([Comprehensive3DSRStorage, SegmentationStorage] * 2)
+    for document in arrived:
+        path = tmp_path / f"{document.SOPInstanceUID}.dcm"
+        document.save_as(path)
+        assert dciodvfy_errors(path) == []
+        if document.SOPClassUID == Comprehensive3DSRStorage:
+            assert dsrdump_complaints(path) == []
+    _agrees_with_the_published_values(_report_of(arrived, study / DRAWN_ON_PET), data, tmp_path)
+
+
+def _report_of(arrived: list[Dataset], mask: Path) -> Dataset:
+    """The SR that has this mask object among its evidence."""
+    uid = str(dcmread(mask, stop_before_pixels=True).SOPInstanceUID)
+    (report,) = (
+        one for one in arrived if one.SOPClassUID == Comprehensive3DSRStorage and uid in str(one)
+    )
+    return report
+
+
+def _agrees_with_the_published_values(report: Dataset, data: Path, folder: Path) -> None:
+    published = data / "ibsi_sts" / "expected_gtv_mass_pet.json"
+    expected = json.loads(published.read_text())["STS_003"]
+    (group,) = tid1500_groups(folder / f"{report.SOPInstanceUID}.dcm")
+    stated = {_quantity(item): float(item["value"]) for item in group["measurementItems"]}
+    assert stated["SUVbw Maximum"] == pytest.approx(expected["max"], rel=1e-3)
+    assert stated["SUVbw Mean"] == pytest.approx(expected["mean"], rel=1e-3)
+    assert stated["Metabolic Volume"] == pytest.approx(expected["vol"], rel=1e-3)
+
+
+def _quantity(item: dict[str, Any]) -> str:
+    derivation = item.get("derivationModifier", {}).get("CodeMeaning", "")
+    return f"{item['quantity']['CodeMeaning']} {derivation}".strip()
