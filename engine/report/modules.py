@@ -13,7 +13,7 @@ from engine.report.sources import ReferencedSeries
 from engine.report.style import MANUFACTURER, Predecessor, ReportStyle, derived_uid
 
 # type 2 of PS3.3 C.7.1.1 and C.7.2.1: present, empty where the PET has none
-_REQUIRED = (
+REQUIRED = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -25,7 +25,7 @@ _REQUIRED = (
     "AccessionNumber",
 )
 _COPIED = (
-    *_REQUIRED,
+    *REQUIRED,
     "StudyInstanceUID",
     "IssuerOfPatientID",
     "IssuerOfPatientIDQualifiersSequence",
@@ -60,9 +60,11 @@ def copy_patient_and_study(header: Dataset, into: Dataset) -> None:
     copied.decode()
     for element in copied:
         into[element.tag] = element
-    for keyword in _REQUIRED:
+    for keyword in REQUIRED:
         if keyword not in into:
             setattr(into, keyword, None)
+    if len(str(into.StudyID or "")) > 16:
+        into.StudyID = None  # too long for its VR; unlike AccessionNumber it links to nothing
     into.SpecificCharacterSet = "ISO_IR 192"
 
 

@@ -17,6 +17,8 @@ from engine.geometry import Grid
 from engine.report.wording import DEMONSTRATION, tracer_of
 
 View = Literal["coronal", "sagittal"]
+Point = tuple[float, float]  # x, y in mm of a view
+Box = tuple[float, float, float, float]  # left, right, bottom, top in mm of a view
 VIEWS: tuple[View, View] = ("coronal", "sagittal")
 
 SUV_WINDOW = (0.0, 10.0)
@@ -34,7 +36,7 @@ class Projection:
     """A volume or mask seen along one axis: rows go up to the head, columns as `extent_mm` says."""
 
     values: npt.NDArray[Any]
-    extent_mm: tuple[float, float, float, float]  # left, right, bottom, top
+    extent_mm: Box
 
 
 def save_picture(report: Report, path: Path) -> None:
@@ -56,7 +58,7 @@ def draw(report: Report) -> Figure:
     left = MARGIN_IN
     for view, width in zip(VIEWS, widths, strict=True):
         axes = figure.add_axes(_box(page, left, width, height))
-        image = _draw_view(axes, seen[view], findings, view, window)
+        image = _draw_view(axes, seen[view], findings, view, window, bounds[view])
         axes.set_xlim(*bounds[view][:2])
         axes.set_ylim(*bounds[view][2:])
         left += width + GAP_IN
@@ -95,23 +97,30 @@ def _draw_view(
     findings: Sequence[Finding],
     view: View,
     window: tuple[float, float],
+    bounds: Box,
 ) -> Any:
     image = axes.imshow(
         seen.values, cmap="gray_r", vmin=window[0], vmax=window[1], origin="lower",
         extent=seen.extent_mm, interpolation="bilinear", aspect="equal",
     )  # fmt: skip
-    taken: list[tuple[float, float]] = []
-    for index, finding in enumerate(findings):
-        segment = finding.lesion.segment
-        outline = project(segment.mask.voxels, segment.mask.grid, view)
-        if outline.values.any():
-            colour = COLOURS[index % len(COLOURS)]
-            _draw_outline(axes, outline, colour)
-            taken.append(_draw_number(axes, outline, str(segment.number), colour, taken))
+    outlines = [
+        (finding, COLOURS[index % len(COLOURS)], outline)
+        for index, finding in enumerate(findings)
+        if (outline := _outline(finding, view)).values.any()
+    ]
+    boxes = [_box_of(outline) for _, _, outline in outlines]
+    taken: list[Point] = []
+    for _, colour, outline in outlines:
+        _draw_outline(axes, outline, colour)
+    for (finding, colour, _), box in zip(outlines, boxes, strict=True):
+        place = free_place(box, bounds, boxes, taken)
+        _draw_number(axes, box, place, str(finding.lesion.segment.number), colour, bounds)
+        taken.append(place)
     left, right = ("R", "L") if view == "coronal" else ("A", "P")
     for x, letter in ((0.025, left), (0.975, right)):
         axes.text(x, 0.975, letter, transform=axes.transAxes, color=FAINT, fontsize=11,
-                  ha="left" if x < 0.5 else "right", va="top", fontweight="bold")  # fmt: skip
+                  ha="left" if x < 0.5 else "right", va="top", fontweight="bold",
+                  path_effects=[withStroke(linewidth=2.6, foreground=PAPER)])  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -134,46 +143,69 @@ def _draw_outline(axes: Axes, outline: Projection, colour: str) -> None:
     )
 
 
-def _draw_number(
-    axes: Axes, outline: Projection, number: str, colour: str, taken: Sequence[tuple[float, float]]
-) -> tuple[float, float]:
-    """The number beside the outline, at the nearest free place around it."""
-    rows, columns = outline.values.shape
-    hit = np.argwhere(outline.values)
-    scale = np.array([outline.extent_mm[3] / rows, outline.extent_mm[1] / columns])
-    low, high = hit.min(axis=0) * scale, (hit.max(axis=0) + 1) * scale
-    centre, reach = (low + high) / 2, (high - low) / 2
-    y, x = _free_place(centre, reach, outline.extent_mm, taken)
-    is_far = np.hypot(y - centre[0], x - centre[1]) > np.hypot(*reach) + 26.0
-    leader = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 5, "shrinkB": 3}
+def _draw_number(axes: Axes, box: Box, place: Point, number: str, colour: str, bounds: Box) -> None:
+    """The number at its place, with a line to the outline where that is not next to it."""
+    is_near = _distance(place, box) < 1.6 * _unit(bounds)
+    leader = {"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkA": 6, "shrinkB": 2}
     axes.annotate(
-        number, xy=(centre[1], centre[0]), xytext=(x, y), color=colour, fontsize=10,
+        number, xy=_nearest_point(place, box), xytext=place, color=colour, fontsize=10,
         fontweight="bold", ha="center", va="center",
         path_effects=[withStroke(linewidth=2.6, foreground=PAPER)],
-        arrowprops=leader if is_far else None,
+        arrowprops=None if is_near else leader,
     )  # fmt: skip
-    return y, x
 
 
-def _free_place(
-    centre: npt.NDArray[np.float64],
-    reach: npt.NDArray[np.float64],
-    extent_mm: tuple[float, float, float, float],
-    taken: Sequence[tuple[float, float]],
-) -> tuple[float, float]:
-    """(y, x) in mm, at least 22 mm from every other number and inside the picture."""
-    outward = 0.0 if centre[1] > extent_mm[1] / 2 else np.pi  # away from the trunk first
+def free_place(box: Box, bounds: Box, boxes: Sequence[Box], taken: Sequence[Point]) -> Point:
+    """Where the number of the outline in `box` is read best: (x, y) in mm.
+
+    The nearest place around it, outward first, that lies in the view, in no outline and not on
+    another number; where there is none, the last one tried.
+    """
+    unit = _unit(bounds)
+    left, right, bottom, top = box
+    centre = np.array([left + right, bottom + top]) / 2
+    reach = np.array([right - left, top - bottom]) / 2
+    outward = 0.0 if centre[0] > (bounds[0] + bounds[1]) / 2 else np.pi
+    low = np.array([bounds[0], bounds[2]]) + unit * 0.6
+    high = np.array([bounds[1], bounds[3]]) - unit * 0.6
     place = centre
-    for distance in (20.0, 34.0, 48.0, 66.0, 90.0):
-        for turn in (0.3, -0.3, 0.9, -0.9, 1.6, -1.6, 2.4, -2.4, np.pi):
-            angle = outward + turn
-            offset = np.array([np.sin(angle), np.cos(angle)]) * (reach + distance)
-            place = np.clip(
-                centre + offset, (10.0, 10.0), (extent_mm[3] - 10.0, extent_mm[1] - 10.0)
-            )
-            if all(np.hypot(*(place - other)) >= 22.0 for other in taken):
-                return float(place[0]), float(place[1])
+    for ring in (1.0, 1.8, 2.8, 4.0, 5.4, 7.0, 9.0, 12.0):
+        for turn in (0.3, -0.3, 0.7, -0.7, 1.1, -1.1, 1.6, -1.6, 2.2, -2.2, 2.8, -2.8):
+            direction = np.array([np.cos(outward + turn), np.sin(outward + turn)])
+            place = np.clip(centre + direction * (reach + ring * unit), low, high)
+            spot = (float(place[0]), float(place[1]))
+            if all(np.hypot(*(place - other)) >= 1.15 * unit for other in taken) and all(
+                _distance(spot, other) >= 0.45 * unit for other in boxes
+            ):
+                return spot
     return float(place[0]), float(place[1])
+
+
+def _outline(finding: Finding, view: View) -> Projection:
+    mask = finding.lesion.segment.mask
+    return project(mask.voxels, mask.grid, view)
+
+
+def _box_of(outline: Projection) -> Box:
+    rows, columns = outline.values.shape
+    step_y, step_x = outline.extent_mm[3] / rows, outline.extent_mm[1] / columns
+    hit = np.argwhere(outline.values)
+    (bottom, left), (top, right) = hit.min(axis=0), hit.max(axis=0) + 1
+    return left * step_x, right * step_x, bottom * step_y, top * step_y
+
+
+def _nearest_point(place: Point, box: Box) -> Point:
+    return min(max(place[0], box[0]), box[1]), min(max(place[1], box[2]), box[3])
+
+
+def _distance(place: Point, box: Box) -> float:
+    nearest = _nearest_point(place, box)
+    return float(np.hypot(place[0] - nearest[0], place[1] - nearest[1]))
+
+
+def _unit(bounds: Box) -> float:
+    """The height of a number on the page, in mm of the patient."""
+    return (bounds[3] - bounds[2]) / VIEW_IN * 0.2
 
 
 def _draw_scale(figure: Figure, page: tuple[float, float], image: Any, report: Report) -> None:
@@ -258,14 +290,11 @@ def _window(report: Report) -> tuple[float, float]:
     return 0.0, float(np.percentile(report.scan.pet.values, 99.8)) or 1.0
 
 
-def _bounds(
-    seen: Projection, findings: Sequence[Finding], view: View, threshold: float
-) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top in mm of what is worth showing: the body and every lesion."""
+def _bounds(seen: Projection, findings: Sequence[Finding], view: View, threshold: float) -> Box:
+    """What is worth showing: the body and every lesion."""
     body = seen.values > threshold
     for finding in findings:
-        mask = finding.lesion.segment.mask
-        body = body | project(mask.voxels, mask.grid, view).values
+        body = body | _outline(finding, view).values
     columns = np.flatnonzero(body.any(axis=0))
     width, height = seen.extent_mm[1], seen.extent_mm[3]
     if not len(columns):
@@ -276,7 +305,7 @@ def _bounds(
 
 
 def _sizes_in(
-    bounds: Mapping[View, tuple[float, float, float, float]],
+    bounds: Mapping[View, Box],
 ) -> tuple[float, tuple[float, ...]]:
     """Height of the views, and the width of each, so that both have one scale and fit the page."""
     wide = [right - left for left, right, _, _ in bounds.values()]

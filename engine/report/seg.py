@@ -1,6 +1,7 @@
 """build_seg: the ROIs of an RTSTRUCT as a SEG on the PET grid, exactly the voxels measured."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import highdicom as hd
 import numpy as np
@@ -9,6 +10,7 @@ from pydicom import Dataset
 
 from engine import codes
 from engine.case import Case
+from engine.errors import EmptySegment, UnusableCase
 from engine.finding import Report
 from engine.lesion import Segment
 from engine.report import modules
@@ -23,13 +25,26 @@ ALGORITHM = "pacsnode RTSTRUCT contours to PET voxels"
 def build_seg(report: Report, case: Case, style: ReportStyle) -> Dataset:
     """A binary SEG with one segment a measured ROI, which the SR then refers to.
 
-    Raises Unreadable, and ValueError where no ROI holds a voxel.
+    Raises Unreadable, EmptySegment where no ROI holds a voxel, and UnusableCase where the PET's
+    headers do not carry a SEG.
     """
     sources = read_sources(report, case, style)
     segments = [finding.lesion.segment for finding in grouped(report)]
     if not segments:
-        raise ValueError("A SEG needs a segment with a voxel")
-    images, pixels = _frames(report.scan.pet, case, segments)
+        raise EmptySegment("A SEG needs a segment with a voxel")
+    try:
+        seg = _segmentation(report.scan.pet, case, segments, style)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        told = f"The ROIs cannot be written as a SEG on this PET ({type(exc).__name__})"
+        raise UnusableCase(told, code="seg-not-writable") from exc
+    _settle(seg, report, sources, style)
+    return seg
+
+
+def _segmentation(
+    pet: Volume, case: Case, segments: Sequence[Segment], style: ReportStyle
+) -> Dataset:
+    images, pixels = _frames(pet, case, segments)
     seg: Dataset = hd.seg.Segmentation(
         source_images=images,
         pixel_array=pixels,
@@ -49,7 +64,6 @@ def build_seg(report: Report, case: Case, style: ReportStyle) -> Dataset:
         content_description="RTSTRUCT ROIs as voxels of the PET",
         series_description="RTSTRUCT ROIs as measured on PET",
     )
-    _settle(seg, report, sources, style)
     return seg
 
 
@@ -105,6 +119,16 @@ def _description(number: int, segment: Segment, style: ReportStyle) -> hd.seg.Se
     )
 
 
+def _nameless_header(path: Path) -> Dataset:
+    """A PET header without its patient, whose name highdicom's warnings would print."""
+    header = read_header(path)
+    for element in header.group_dataset(0x0010):
+        del header[element.tag]
+    for keyword in modules.REQUIRED:
+        setattr(header, keyword, None)
+    return header
+
+
 def _frames(
     pet: Volume, case: Case, segments: Sequence[Segment]
 ) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
@@ -112,7 +136,7 @@ def _frames(
     touched = np.zeros(len(pet.slices), bool)
     for segment in segments:
         touched |= segment.mask.voxels.any(axis=(1, 2))
-    headers = {str(header.SOPInstanceUID): header for header in map(read_header, case.pet)}
+    headers = {str(header.SOPInstanceUID): header for header in map(_nameless_header, case.pet)}
     planes = np.flatnonzero(touched)
     if pet.slices[0].frame_number is None:
         images = [headers[pet.slices[k].sop_instance_uid] for k in planes]

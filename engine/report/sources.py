@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
@@ -13,6 +13,9 @@ from engine.finding import Finding, Report
 from engine.lesion import Segment
 from engine.report.style import ReportStyle, derived_uid, seg_uid
 from engine.volume import Volume
+
+# what pydicom warns of while reading would print the value, which may be a patient's
+config.settings.reading_validation_mode = config.IGNORE
 
 
 @dataclass(frozen=True, slots=True)

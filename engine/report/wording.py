@@ -115,4 +115,5 @@ def _suv(report: Report) -> str:
     if isinstance(suv, SuvRefusal):
         return f"SUV refused ({suv.code}): {suv.sentence}"
     norm = "" if suv.norm == "bw" else f" The image was normalised to {suv.norm}."
-    return f"SUV by body weight. Reference time: {suv.rule.rstrip('.')}.{norm}"
+    origin = "Source" if suv.reference_at is None else "Reference time"
+    return f"SUV by body weight. {origin}: {suv.rule.rstrip('.')}.{norm}"

@@ -51,6 +51,7 @@ CONVERSION = SuvConversion(
     factors=np.ones(8),
     norm="bw",
     rule="Series Date and Time",
+    reference_at=datetime(2024, 1, 2, 10, 0),  # noqa: DTZ001 (scanner's local time)
     uptake_min=60.0,
     dose_bq=368.08e6,
     weight_kg=70.0,

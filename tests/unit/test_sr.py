@@ -1,6 +1,7 @@
 """The SR: what it holds, and what independent tools say of it."""
 
 import time
+import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -248,7 +249,9 @@ def _with_first_slice(study, **attributes):
         if value is None:
             delattr(dataset, keyword)
         else:
-            setattr(dataset, keyword, value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # some values are wrong on purpose
+                setattr(dataset, keyword, value)
     dataset.save_as(study.case.pet[0], enforce_file_format=True)
     return study.case
 
@@ -280,6 +283,14 @@ def test_absent_patient_attributes_are_empty_not_invented(tmp_path):
     assert sr["PatientBirthDate"].is_empty
     assert sr["AccessionNumber"].is_empty
     assert judges.dciodvfy_errors(judges.write(sr, tmp_path / "sr.dcm")) == []
+
+
+def test_a_study_id_too_long_for_its_vr_is_left_empty(tmp_path):
+    study = Study(tmp_path)
+    case = _with_first_slice(study, StudyID="IBSI_1_STS_003_PET", AccessionNumber="A" * 20)
+    sr = build_sr(study.report(), case, STYLE)
+    assert sr["StudyID"].is_empty
+    assert sr.AccessionNumber == "A" * 20  # it links to the order, right or wrong
 
 
 def test_content_time_is_in_the_offset_the_study_states(tmp_path):
