@@ -28,6 +28,7 @@ from storage.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from storage.records import Kept, Reference
 
 ACSE_TIMEOUT_S = 5.0  # for the A-ASSOCIATE-RQ: an idle connection is not worth a slot for longer
+CLOSING_TIMEOUT_S = 2.0
 VERIFICATION = UID("1.2.840.10008.1.1")
 STORAGE_SERVICE_CLASS = UID("1.2.840.10008.4.2")
 REJECTED_PERMANENT, BY_USER, CALLING_AE_NOT_RECOGNISED = 1, 1, 3  # PS3.8 table 9-21
@@ -109,7 +110,7 @@ class Listener:
         log.event("listening", address=host, port=port, called_ae=self._listen.ae_title)
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Take no more associations, give those in progress `grace_s` to end, abort the rest."""
+        """Take no more associations, give those in progress `grace_s` to end, close the rest."""
         if self._server is None or self._thread is None:
             return
         TCPServer.shutdown(self._server)  # pynetdicom's own shutdown wants a server its AE started
@@ -119,7 +120,11 @@ class Listener:
         while self._server.active_associations and time.monotonic() < deadline:
             time.sleep(0.02)
         for association in self._server.active_associations:
-            association.abort()
+            transport = association.dul.socket
+            if transport is not None and transport.socket is not None:
+                # an A-ABORT would wait for the PDU in progress, however slowly that comes
+                transport.socket.shutdown(socket.SHUT_RDWR)
+            association.join(CLOSING_TIMEOUT_S)
         self._server = None
 
     def _on_requested(self, event: evt.Event) -> None:

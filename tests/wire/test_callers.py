@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +12,7 @@ from pacsnode.settings import Listen
 from storage.archive import Archive
 from tests.peers import LOOPBACK, echoscu
 from tests.wire.node import Node, listening
-from tests.wire.sender import Rejected, Sender
+from tests.wire.sender import Rejected, Sender, pdu
 
 pytestmark = pytest.mark.wire
 
@@ -108,11 +109,14 @@ def test_stopping_lets_an_association_end_and_then_listens_no_more(archive: Arch
     port = listener.address[1]
     with Sender(port) as sender:
         assert sender.echo() == 0
-    held = Sender(port)  # never released: aborted after the grace
+    held = [Sender(port), Sender(port)]  # never released: closed after the grace
+    held[1].connection.sendall(pdu(4, bytes(100))[:40])
     began = time.monotonic()
     listener.stop(grace_s=0.5)
     assert 0.4 < time.monotonic() - began < 5
-    held.connection.close()
+    for sender in held:
+        with closing(sender.connection):
+            assert sender.connection.recv(1) == b""
     with pytest.raises(ConnectionRefusedError):
         Sender(port)
     again = Listener(archive, Listen(port=port))
