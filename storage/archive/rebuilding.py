@@ -55,6 +55,7 @@ def _build(root: Path, lines: tuple[Decision, ...]) -> dict[str, int]:
         for piece in _pieces(root, NEW_INDEX):
             piece.unlink(missing_ok=True)
     objects = Objects(root)
+    objects.prepare()
     # nobody uses it before it is whole, so its commits need not wait for the disk
     database = open_database(root / NEW_INDEX, synchronous="NORMAL")
     try:

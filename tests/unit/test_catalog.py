@@ -1,0 +1,211 @@
+"""What is found again: studies, masks, candidates, changes, and the journal."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from storage.archive import Archive
+from storage.catalog.rows import microseconds, moment
+from storage.records import Decision, Instance
+from tests.encoded import encoded
+from tests.makers import make_ct, make_pet, make_rtstruct, make_seg, uid
+
+SQUARE = np.array([[-20.0, -20.0, 6.0], [4.0, -20.0, 6.0], [4.0, 12.0, 6.0], [-20.0, 12.0, 6.0]])
+BLOCK = np.zeros((8, 32, 32), bool)
+BLOCK[2:5, 10:20, 10:20] = True
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    with Archive.open(tmp_path / "archive") as opened:
+        yield opened
+
+
+def keep_all(archive: Archive, *datasets: Dataset) -> list[Instance]:
+    return [
+        archive.keep(encoded(one), transfer_syntax_uid=ExplicitVRLittleEndian).instance
+        for one in datasets
+    ]
+
+
+def named(dataset: Dataset, **attributes: Any) -> Dataset:
+    copy = deepcopy(dataset)
+    for keyword, value in attributes.items():
+        setattr(copy, keyword, value)
+    return copy
+
+
+def series_of(archive: Archive, mask: Instance) -> set[tuple[str, str, int]]:
+    return {
+        (one.series_instance_uid, one.modality, len(one.instances))
+        for one in archive.candidates(mask)
+    }
+
+
+def test_a_study_is_its_series_in_an_order_of_its_own(archive: Archive) -> None:
+    pet, ct = make_pet(), make_ct()
+    seg = make_seg({"lesion": BLOCK}, pet)
+    keep_all(archive, *ct[::-1], seg, *pet[1::2], *pet[::2])
+    study = archive.study(pet[0].StudyInstanceUID)
+    assert study is not None
+    by_modality = {series.modality: series for series in study.series}
+    assert set(by_modality) == {"PT", "CT", "SEG"}
+    assert [one.sop_instance_uid for one in by_modality["PT"].instances] == [
+        one.SOPInstanceUID for one in pet
+    ]
+    assert by_modality["CT"].frame_of_reference_uid == ct[0].FrameOfReferenceUID
+    assert study.last_received_at == archive.last_received_at(study.study_instance_uid)
+    (row,) = archive.studies()
+    assert (row.modalities, row.series, row.instances) == (("CT", "PT", "SEG"), 3, 17)
+    assert row.last_received_at == study.last_received_at
+    assert archive.study("1.2.3") is None
+    assert archive.last_received_at("1.2.3") is None
+
+
+def test_an_rtstruct_may_share_the_series_of_its_ct(archive: Archive) -> None:
+    ct = make_ct()
+    shared = named(make_rtstruct({"GTV": [SQUARE]}, ct), SeriesInstanceUID=ct[0].SeriesInstanceUID)
+    *_, mask = keep_all(archive, *ct, shared)
+    study = archive.study(ct[0].StudyInstanceUID)
+    assert study is not None
+    assert sorted(len(series.instances) for series in study.series) == [1, 8]
+    assert series_of(archive, mask) == {(ct[0].SeriesInstanceUID, "CT", 8)}
+
+
+def test_candidates_are_found_in_every_way(archive: Archive) -> None:
+    own = make_pet()
+    seg = make_seg({"lesion": BLOCK}, own)
+    same_study = make_ct(series="other space", frame_of_reference="another")
+    same_space = make_ct(study="later", series="later ct")
+    strangers = make_ct(study="stranger", series="stranger", frame_of_reference="far away")
+    (mask,) = keep_all(archive, seg)
+    assert series_of(archive, mask) == set()
+    keep_all(archive, *own, *same_study, *same_space, *strangers)
+    assert series_of(archive, mask) == {
+        (own[0].SeriesInstanceUID, "PT", 8),
+        (same_study[0].SeriesInstanceUID, "CT", 8),
+        (same_space[0].SeriesInstanceUID, "CT", 8),
+    }
+
+
+def test_candidates_are_found_by_reference_alone(archive: Archive) -> None:
+    drawn_on = make_pet(study="images", frame_of_reference="theirs")
+    seg = named(
+        make_seg({"lesion": BLOCK}, drawn_on),
+        StudyInstanceUID=uid("masks"),
+        FrameOfReferenceUID=uid("nobody's"),
+    )
+    (mask,) = keep_all(archive, seg)
+    assert series_of(archive, mask) == set()
+    keep_all(archive, drawn_on[0])  # the mask names slices 2 to 4, and their series
+    assert series_of(archive, mask) == {(drawn_on[0].SeriesInstanceUID, "PT", 1)}
+    copied = [named(one, SeriesInstanceUID=uid("copied")) for one in drawn_on[3:]]
+    keep_all(archive, *copied)
+    assert (uid("copied"), "PT", 5) in series_of(archive, mask)
+
+
+def test_masks_and_the_reports_about_them(archive: Archive, data: Path) -> None:
+    pet = make_pet()
+    seg, rtstruct = make_seg({"lesion": BLOCK}, pet), make_rtstruct({"GTV": [SQUARE]}, pet)
+    label_map = make_seg({"lesion": BLOCK}, pet, series="label map", kind="LABELMAP")
+    elsewhere = named(rtstruct, StudyInstanceUID=uid("else"), SOPInstanceUID=uid("else"))
+    kept = keep_all(archive, *pet, seg, rtstruct, label_map, elsewhere)
+    assert [one.sha256 for one in archive.masks()] == [one.sha256 for one in kept[8:]]
+    assert len(archive.masks(pet[0].StudyInstanceUID)) == 3
+    folder = data / "sr_other_tools" / "dcmqi_ct_liver"
+    for path in sorted(folder.rglob("*.dcm")):
+        archive.keep_file(path)
+    reports = {
+        mask.sop_instance_uid: [one.sop_class_uid for one in reports]
+        for mask in archive.masks()
+        if (reports := archive.reports_of(mask.sop_instance_uid))
+    }
+    assert reports
+    assert all(one.startswith("1.2.840.10008.5.1.4.1.1.88") for r in reports.values() for one in r)
+
+
+def test_changes_are_counted_once_and_in_order(archive: Archive) -> None:
+    pet, later = make_pet(), make_ct(study="later", series="later")
+    assert archive.changed_since(0) == (0, ())
+    keep_all(archive, pet[0], later[0])
+    cursor, changed = archive.changed_since(0)
+    assert changed == (pet[0].StudyInstanceUID, later[0].StudyInstanceUID)
+    assert archive.changed_since(cursor) == (cursor, ())
+    keep_all(archive, pet[0])  # the same again changes nothing
+    assert archive.changed_since(cursor) == (cursor, ())
+    keep_all(archive, later[1])
+    newer, changed = archive.changed_since(cursor)
+    assert newer > cursor
+    assert changed == (later[0].StudyInstanceUID,)
+    assert archive.changed_since(newer + 1000)[1] == (
+        pet[0].StudyInstanceUID,
+        later[0].StudyInstanceUID,
+    )
+
+
+def _decision(**changes: Any) -> Decision:
+    line = Decision(
+        study_instance_uid="1.2",
+        mask_instance_uid="1.2.3",
+        state="waiting",
+        code="no-pet",
+        reasons=("No PET has come yet.", "Läsion"),
+        decided_at=datetime(2024, 1, 2, 3, 4, 5, 678901, UTC),
+        facts={"pet": None, "nested": {"b": [1, 2], "a": 0.1}},
+    )
+    return replace(line, **changes)
+
+
+def test_the_journal_gives_back_what_was_written(archive: Archive) -> None:
+    line = _decision()
+    assert archive.write_down(line)
+    (read,) = archive.decisions("1.2")
+    for name in ("mask_instance_uid", "state", "code", "reasons", "decided_at"):
+        assert getattr(read, name) == getattr(line, name)
+    assert read.facts["nested"]["b"] == (1, 2)
+    assert read.facts["nested"]["a"] == 0.1
+
+
+def test_the_journal_only_grows_and_never_repeats_itself(archive: Archive) -> None:
+    first, later = _decision(), timedelta(seconds=1)
+    assert archive.write_down(first)
+    assert not archive.write_down(replace(first, decided_at=first.decided_at + later))
+    again = replace(first, facts={"nested": {"a": 0.1, "b": (1, 2)}, "pet": None})
+    assert not archive.write_down(again)
+    assert archive.write_down(_decision(state="ready", code="ready"))
+    assert archive.write_down(first), "an older state may come back"
+    assert archive.write_down(_decision(mask_instance_uid=None))
+    assert archive.write_down(_decision(mask_instance_uid="1.2.4", state="refused"))
+    assert archive.write_down(_decision(study_instance_uid="9.9", state="delivered"))
+    assert [one.state for one in archive.decisions("1.2", "1.2.3")] == [
+        "waiting", "ready", "waiting",
+    ]  # fmt: skip
+    assert len(archive.decisions("1.2")) == 5
+    assert [one.state for one in archive.latest_decisions()] == [
+        "waiting", "waiting", "refused", "delivered",
+    ]  # fmt: skip
+    assert [one.mask_instance_uid for one in archive.latest_decisions(("refused",))] == ["1.2.4"]
+    assert archive.latest_decisions(()) == ()
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_times_survive_to_the_microsecond(stamp: datetime) -> None:
+    assert moment(microseconds(stamp)) == stamp
+
+
+def test_records_cannot_be_changed_by_who_reads_them(archive: Archive) -> None:
+    (kept,) = keep_all(archive, make_pet()[0])
+    found = archive.instance(kept.sop_instance_uid)
+    assert found is not None
+    with pytest.raises(TypeError):
+        found.attributes["Units"] = "GML"  # type: ignore[index]
