@@ -51,8 +51,9 @@ def _diagonal_mm(pixels: Bool, spacing_j: float, spacing_i: float) -> float:
 
 
 def _longest(part: Outline, spacing_mm: Float, best: Axes) -> Axes:
-    rings = [ring * spacing_mm for ring in part.rings]
-    points = _row_extremes(rings[0])
+    if np.hypot(*(np.ptp(part.outer, axis=0) * spacing_mm)) < best.long_mm * (1 - EQUAL):
+        return best
+    points = _row_extremes(part.outer * spacing_mm)
     away = points[:, None] - points[None]
     distance = np.hypot(away[..., 0], away[..., 1])
     longest = float(distance.max())
@@ -60,7 +61,7 @@ def _longest(part: Outline, spacing_mm: Float, best: Axes) -> Axes:
         return best
     first, second = np.nonzero(np.triu(distance >= longest * (1 - EQUAL)))
     across = max(
-        _longest_chord(rings, away[p, q] / distance[p, q])
+        _longest_chord(part, spacing_mm, away[p, q] / distance[p, q])
         for p, q in zip(first.tolist(), second.tolist(), strict=True)
     )
     if longest > best.long_mm * (1 + EQUAL):
@@ -77,34 +78,27 @@ def _row_extremes(ring: Float) -> Float:
     return np.concatenate((np.column_stack((left, rows)), np.column_stack((right, rows))))
 
 
-def _longest_chord(rings: list[Float], direction: Float) -> float:
-    """The longest line inside the rings at a right angle to the unit vector `direction`.
+def _longest_chord(part: Outline, spacing_mm: Float, direction: Float) -> float:
+    """The longest line inside the part at a right angle to the unit vector `direction`.
 
     The length changes linearly between corners and may jump there: so a line through each corner
     is taken twice, as the limit of the lines on its one side and on its other.
     """
     perpendicular = np.array((-direction[1], direction[0]))
-    along = [ring @ direction for ring in rings]
-    across = [ring @ perpendicular for ring in rings]
-    offsets = np.unique(np.concatenate(along))
+    starts, ends = (points * spacing_mm for points in part.edges())
+    s0, s1 = starts @ direction, ends @ direction
+    t0, t1 = starts @ perpendicular, ends @ perpendicular
+    offsets = np.unique(s0)
     if len(offsets) > MOST_CHORDS:
         offsets = offsets[np.linspace(0, len(offsets) - 1, MOST_CHORDS).astype(np.intp)]
-    (s0, s1), (t0, t1) = _edges(along), _edges(across)
     longest = 0.0
     for side in SIDES:
         first = np.searchsorted(offsets, np.minimum(s0, s1), side)
         count = np.searchsorted(offsets, np.maximum(s0, s1), side) - first
         edge = np.repeat(np.arange(len(count)), count)
         line = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
-        part = (offsets[line] - s0[edge]) / (s1[edge] - s0[edge])
-        t = t0[edge] + part * (t1[edge] - t0[edge])
+        share = (offsets[line] - s0[edge]) / (s1[edge] - s0[edge])
+        t = t0[edge] + share * (t1[edge] - t0[edge])
         t = t[np.lexsort((t, line))]
         longest = max(longest, float((t[1::2] - t[0::2]).max(initial=0.0)))
     return longest
-
-
-def _edges(coordinates: list[Float]) -> tuple[Float, Float]:
-    return (
-        np.concatenate([ring[:-1] for ring in coordinates]),
-        np.concatenate([ring[1:] for ring in coordinates]),
-    )

@@ -10,7 +10,7 @@ from engine.errors import EmptySegment, GridMismatch
 from engine.geometry import Grid
 from engine.lesion import Measurements, Segment
 from engine.measuring.axes import axes
-from engine.measuring.outline import outlines
+from engine.measuring.outline import corners, outlines
 from engine.measuring.peak import peak
 from engine.volume import Scan
 
@@ -116,5 +116,5 @@ def _hottest(lesion_kji: Index, values: Float, grid: Grid) -> Index:
 
 def _contour(pixels: Bool, row: int, column: int) -> tuple[tuple[float, float], ...]:
     """Outer ring of the part that holds the pixel, as (column, row) with centres at + 0.5."""
-    ring = next(part.outer for part in outlines(pixels) if part.holds(row, column))
+    ring = next(corners(part.outer) for part in outlines(pixels) if part.holds(row, column))
     return tuple((x + 0.5, y + 0.5) for x, y in ring.tolist())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +10,12 @@ import numpy.typing as npt
 from engine.errors import UnusableCase
 
 Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.intp]
 
 RADIUS_MM = (3 * 1000 / (4 * np.pi)) ** (1 / 3)
 SUBSAMPLES = 20  # along each axis of a voxel
-GATHERED_AT_ONCE = 2_000_000
+VOXELS_AT_ONCE = 2**16  # fits a processor's cache
 ROUNDING = 1e-9
 FINEST_MM, COARSEST_MM = 0.2, 100.0
 
@@ -45,32 +47,42 @@ def peak(
     out and the rest weighs more.
     """
     sphere = _sphere(spacing_mm)
-    at_hottest, _ = _means(values, hottest_kji[None], sphere)
-    centres = _promising(values, lesion_kji, float(at_hottest[0]), sphere.reach)
-    step = max(1, GATHERED_AT_ONCE // len(sphere.weights))
+    at_hottest, _ = _means(values, hottest_kji, hottest_kji + 1, sphere)
+    first, promising = _promising(values, lesion_kji, float(at_hottest[0, 0, 0]), sphere.reach)
+    slices, *size = promising.shape
+    step = max(1, VOXELS_AT_ONCE // prod(size))
     best = Peak(-np.inf, is_at_image_edge=False)
-    for start in range(0, len(centres), step):
-        means, is_whole = _means(values, centres[start : start + step], sphere)
-        highest = int(means.argmax())
-        if means[highest] > best.value:
-            best = Peak(float(means[highest]), not bool(is_whole[highest]))
+    for k in range(0, slices, step):
+        centres = promising[k : k + step]
+        if centres.any():
+            start = first + np.array((k, 0, 0))
+            means, is_whole = _means(values, start, start + centres.shape, sphere)
+            highest = np.unravel_index(np.where(centres, means, -np.inf).argmax(), means.shape)
+            if means[highest] > best.value:
+                best = Peak(float(means[highest]), not bool(is_whole[highest]))
     return best
 
 
 def _promising(
     values: npt.NDArray[np.float32], lesion_kji: Index, at_least: float, reach: tuple[int, int, int]
-) -> Index:
-    """The centres whose sphere can have a mean of `at_least`: those with such a voxel in reach."""
+) -> tuple[Index, Bool]:
+    """The centres whose sphere can have a mean of `at_least`: those with such a voxel in reach.
+
+    As the first index of a box and the marks within it.
+    """
     first = np.maximum(lesion_kji.min(axis=0) - reach, 0)
     end = np.minimum(lesion_kji.max(axis=0) + reach + 1, values.shape)
-    box = values[tuple(map(slice, first, end))]
-    near = box >= at_least - ROUNDING * abs(at_least)
+    near: Bool = values[_box(first, end)] >= at_least - ROUNDING * abs(at_least)
     for axis, steps in enumerate(reach):
         near = _spread(near, axis, steps)
-    return np.asarray(lesion_kji[near[tuple((lesion_kji - first).T)]])
+    kji = lesion_kji[near[tuple((lesion_kji - first).T)]]
+    lowest = kji.min(axis=0)
+    marks = np.zeros(kji.max(axis=0) - lowest + 1, np.bool_)
+    marks[tuple((kji - lowest).T)] = True
+    return lowest, marks
 
 
-def _spread(marked: npt.NDArray[np.bool_], axis: int, steps: int) -> npt.NDArray[np.bool_]:
+def _spread(marked: Bool, axis: int, steps: int) -> Bool:
     along = np.moveaxis(marked, axis, 0)
     spread = along.copy()
     for step in range(1, min(steps, len(along) - 1) + 1):
@@ -80,15 +92,31 @@ def _spread(marked: npt.NDArray[np.bool_], axis: int, steps: int) -> npt.NDArray
 
 
 def _means(
-    values: npt.NDArray[np.float32], centres: Index, sphere: _Sphere
-) -> tuple[Float, npt.NDArray[np.bool_]]:
-    """Mean of the sphere around each centre, and whether all of the sphere was in the image."""
-    kji = centres[:, None, :] + sphere.offsets
-    inside: npt.NDArray[np.bool_] = np.all((kji >= 0) & (kji < values.shape), axis=-1)
-    k, j, i = np.moveaxis(np.clip(kji, 0, np.array(values.shape) - 1), -1, 0)
-    weights = np.where(inside, sphere.weights, 0.0)
-    sums = (values[k, j, i].astype(np.float64) * weights).sum(axis=1)
-    return sums / weights.sum(axis=1), np.asarray(np.all(inside, axis=1))
+    values: npt.NDArray[np.float32], first: Index, end: Index, sphere: _Sphere
+) -> tuple[Float, Bool]:
+    """Mean of the sphere around each voxel of a box, and whether all of it was in the image."""
+    low, high = first - sphere.reach, end + sphere.reach
+    inner_low, inner_high = np.maximum(low, 0), np.minimum(high, values.shape)
+    beyond = list(zip(inner_low - low, high - inner_high, strict=True))
+    around = np.pad(values[_box(inner_low, inner_high)].astype(np.float64), beyond)
+    sums = _weighted(around, sphere, end - first)
+    if not np.any(beyond):
+        return sums / sphere.weights.sum(), np.ones(sums.shape, np.bool_)
+    in_image = np.pad(np.ones(inner_high - inner_low), beyond)
+    weights = _weighted(in_image, sphere, end - first)
+    is_whole = weights >= sphere.weights.sum() * (1 - ROUNDING)
+    return sums / weights, is_whole
+
+
+def _weighted(around: Float, sphere: _Sphere, size: Index) -> Float:
+    total = np.zeros(size)
+    for offset, weight in zip(sphere.offsets + sphere.reach, sphere.weights, strict=True):
+        total += weight * around[_box(offset, offset + size)]
+    return total
+
+
+def _box(first: Index, end: Index) -> tuple[slice, ...]:
+    return tuple(map(slice, first.tolist(), end.tolist()))
 
 
 @lru_cache(maxsize=16)
