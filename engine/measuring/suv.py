@@ -113,9 +113,11 @@ def to_suv(volume: Volume, conversion: SuvConversion) -> Volume:
 
 
 def _refuse_unfit(a: PetAcquisition) -> None:
-    if a.inconsistent:
+    by_norm = a.units in ("GML", "CM2ML")
+    differing = [k for k in a.inconsistent if by_norm or k not in ("PatientSize", "PatientSex")]
+    if differing:
         raise Refused(
-            "inconsistent-header", f"Slices of the series differ in {', '.join(a.inconsistent)}"
+            "inconsistent-header", f"Slices of the series differ in {', '.join(differing)}"
         )
     if "ATTN" not in a.corrected_image:
         raise Refused(

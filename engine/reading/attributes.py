@@ -70,17 +70,32 @@ class Attributes:
         return None
 
 
-def attributes_of_frame(header: Dataset, frame: int) -> Attributes:
-    """A classic image's dataset; of a multi-frame one its functional groups before it.
+def attributes_of_frames(header: Dataset, count: int) -> list[Attributes]:
+    """A classic image's dataset; of a multi-frame one, each frame's functional groups before it.
 
     PS3.3 C.7.6.16: per-frame groups go before shared ones. The Unassigned Converted Attributes of
     a Legacy Converted object are such groups, so the classic attributes are found as well.
     """
     per_frame = _items(header, "PerFrameFunctionalGroupsSequence")
-    shared = _items(header, "SharedFunctionalGroupsSequence")
-    groups = [*per_frame[frame : frame + 1], *shared[:1]]
-    macros = [item for group in groups for item in _first_items(group)]
-    return Attributes((*macros, *groups, header))
+    shared = _items(header, "SharedFunctionalGroupsSequence")[:1]
+    shared_macros = [item for group in shared for item in _first_items(group)]
+    frames = []
+    for frame in range(count):
+        own = per_frame[frame : frame + 1]
+        macros = [item for group in own for item in _first_items(group)]
+        frames.append(Attributes((*macros, *shared_macros, *own, *shared, header)))
+    return frames
+
+
+def without_creator(places: tuple[Dataset, ...], group: int, element: int) -> Any:
+    """A private element of block 0x10 where no Private Creator owns that block any more."""
+    for place in places:
+        try:
+            if (group, 0x0010) not in place and (group, element) in place:
+                return place[group, element].value
+        except FOREIGN:
+            continue
+    return None
 
 
 def as_number(value: Any) -> float | None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -11,7 +10,7 @@ from pydicom.uid import (
 )
 
 from engine.errors import MissingQuantity, Unreadable
-from engine.reading.pixels import stored_planes
+from engine.reading.rescaling import rescaled
 from engine.reading.slices import Slice, read_stack
 from engine.volume import Volume
 
@@ -26,18 +25,7 @@ CT_CLASSES = frozenset(
 def read_ct(paths: Sequence[Path]) -> Volume:
     """All planes of one CT series; each plane by its own Rescale Slope and Intercept."""
     stack = read_stack(paths)
-    scaling = [_scaling(plane) for plane in stack.slices]
-    values = np.empty(stack.grid.shape, np.float32)
-    for k, stored in stored_planes(stack):
-        slope, intercept = scaling[k]
-        values[k] = stored.astype(np.float64) * slope + intercept
-    return Volume(
-        values=values,
-        grid=stack.grid,
-        unit="HU",
-        slices=tuple(plane.reference for plane in stack.slices),
-        series_instance_uid=stack.series_instance_uid,
-    )
+    return rescaled(stack, [_scaling(plane) for plane in stack.slices], "HU")
 
 
 def _scaling(plane: Slice) -> tuple[float, float]:

@@ -32,13 +32,13 @@ def main() -> int:
         resource.setrlimit(limit, (most, most))
     for file in errand["files"]:
         values = stored_values(file["path"], tuple(file["shape"]), file["dtype"])
-        sys.stdout.buffer.write(values)
+        sys.stdout.buffer.write(values.data)
         sys.stdout.buffer.flush()
     return 0
 
 
-def stored_values(path: str, shape: tuple[int, int, int], dtype: str) -> bytes:
-    """All frames of one file as bytes of `dtype`, or ValueError where the shape is another."""
+def stored_values(path: str, shape: tuple[int, int, int], dtype: str) -> np.ndarray:
+    """All frames of one file as `dtype`, or ValueError where the shape is another."""
     header = pydicom.dcmread(path)
     for frame in generate_frames(header.PixelData, number_of_frames=shape[0]):
         # Decoders reshape what they got to what the header says, transposed if need be.
@@ -50,7 +50,7 @@ def stored_values(path: str, shape: tuple[int, int, int], dtype: str) -> bytes:
         values = values[None]
     if values.shape != shape:
         raise ValueError("the decoded size is not the stated one")
-    return np.ascontiguousarray(values.astype(dtype, casting="unsafe")).tobytes()
+    return np.ascontiguousarray(values.astype(dtype, casting="unsafe", copy=False))
 
 
 def stated_size(frame: bytes) -> tuple[int, int] | None:

@@ -58,25 +58,42 @@ _SECONDS = 30.0
 _BYTES_A_SECOND = 4e6  # an eighth of the slowest decoder measured
 
 
+class Undecodable(Unreadable):
+    """The decoder gave no pixels for the request at `index`."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(
+            f"The decoder gave no pixels for compressed file {index + 1}: {why}",
+            code="undecodable",
+        )
+        self.index = index
+        self.why = why
+
+
 def decode(requests: Sequence[Request]) -> Iterator[npt.NDArray[np.integer]]:
-    """Stored values [frame, row, column] of each file, in the order of the requests."""
+    """Stored values [frame, row, column] of each file, in the order of the requests.
+
+    Unreadable says which one failed by its number among them, never by its name.
+    """
     batch: list[Request] = []
+    done = 0
     for request in requests:
         if batch and sum(map(_size_bytes, (*batch, request))) > _BATCH_BYTES:
-            yield from _decode_batch(batch)
+            yield from _decode_batch(batch, done)
+            done += len(batch)
             batch = []
         batch.append(request)
     if batch:
-        yield from _decode_batch(batch)
+        yield from _decode_batch(batch, done)
 
 
-def _decode_batch(batch: list[Request]) -> Iterator[npt.NDArray[np.integer]]:
+def _decode_batch(batch: list[Request], before: int) -> Iterator[npt.NDArray[np.integer]]:
     sizes = [_size_bytes(request) for request in batch]
     with tempfile.TemporaryFile() as decoded:
         failure = _run_child(batch, sizes, decoded)
         written = decoded.seek(0, 2)
         if failure is not None or written != sum(sizes):
-            raise _failed(batch, sizes, written, failure or "it stopped early")
+            raise _failed(before, sizes, written, failure or "it stopped early")
         decoded.seek(0)
         for (_, shape, dtype), size in zip(batch, sizes, strict=True):
             yield np.frombuffer(decoded.read(size), dtype).reshape(shape)
@@ -89,7 +106,7 @@ def _run_child(batch: list[Request], sizes: list[int], decoded: IO[bytes]) -> st
             {"path": str(path.resolve()), "shape": shape, "dtype": dtype}
             for path, shape, dtype in batch
         ],
-        "memory_bytes": _BASE_MEMORY_BYTES + 6 * max(sizes),
+        "memory_bytes": _BASE_MEMORY_BYTES + 4 * max(sizes),
         "file_bytes": sum(sizes),
         "cpu_s": int(_SECONDS + sum(sizes) / _BYTES_A_SECOND) + 1,
     }
@@ -112,11 +129,10 @@ def _run_child(batch: list[Request], sizes: list[int], decoded: IO[bytes]) -> st
     return child.stderr.decode("ascii", "replace")[-200:].strip() or "it failed"
 
 
-def _failed(batch: list[Request], sizes: list[int], written: int, why: str) -> Unreadable:
-    """Names the first file that is not whole: the child writes them one after another."""
-    done = int(np.searchsorted(np.cumsum(sizes), written, side="right"))
-    path = batch[min(done, len(batch) - 1)][0]
-    return Unreadable(f"The decoder gave no pixels for {path.name}: {why}", code="undecodable")
+def _failed(before: int, sizes: list[int], written: int, why: str) -> Undecodable:
+    """The child writes one file after another: the first that is not whole has failed."""
+    whole = int(np.searchsorted(np.cumsum(sizes), written, side="right"))
+    return Undecodable(before + min(whole, len(sizes) - 1), why)
 
 
 def _size_bytes(request: Request) -> int:

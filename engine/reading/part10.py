@@ -49,12 +49,15 @@ class Instance:
     pixels_at: int
 
 
-def read_instance(path: Path) -> Instance:
-    """Read everything before the pixel data; Unreadable says which file and why."""
+def read_instance(path: Path, name: str = "The file") -> Instance:
+    """Read everything before the pixel data, or raise Unreadable.
+
+    Errors call the file `name`: its own name may be the patient's.
+    """
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            _refuse_deflated(path)
+            _refuse_deflated(path, name)
             header = pydicom.dcmread(file, stop_before_pixels=True)
             pixels_at = file.tell()
             return Instance(
@@ -67,16 +70,14 @@ def read_instance(path: Path) -> Instance:
                 pixels_at=pixels_at,
             )
     except FOREIGN as exc:
-        raise Unreadable(
-            f"A file of the series is no readable DICOM image ({type(exc).__name__}): {path.name}"
-        ) from exc
+        raise Unreadable(f"{name} is no readable DICOM image ({type(exc).__name__})") from exc
 
 
-def _refuse_deflated(path: Path) -> None:
+def _refuse_deflated(path: Path, name: str) -> None:
     """A deflated dataset is inflated whole, 1000 times its size if a sender wants that."""
     meta = read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise Unreadable(
-            f"The dataset is deflated, which is not accepted: {path.name}",
+            f"The dataset of {name} is deflated, which is not accepted",
             code="deflated-dataset",
         )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from pydicom.uid import (
     EnhancedPETImageStorage,
     LegacyConvertedEnhancedPETImageStorage,
@@ -13,8 +12,8 @@ from pydicom.uid import (
 from engine.acquisition import PetAcquisition
 from engine.errors import MissingQuantity, Unreadable
 from engine.reading.pet_header import pet_acquisition, rescale
-from engine.reading.pixels import stored_planes
-from engine.reading.slices import Slice, Stack, read_stack
+from engine.reading.rescaling import rescaled
+from engine.reading.slices import Slice, read_stack
 from engine.volume import Volume
 
 PET_CLASSES = frozenset(
@@ -40,27 +39,13 @@ def read_pet(paths: Sequence[Path]) -> tuple[Volume, PetAcquisition]:
                 code="not-pet",
             )
     acquisition = pet_acquisition([plane.attributes for plane in stack.slices], stack.flags)
-    return _volume(stack, acquisition), acquisition
-
-
-def _volume(stack: Stack, acquisition: PetAcquisition) -> Volume:
     scaling = [_scaling(plane) for plane in stack.slices]
-    values = np.empty(stack.grid.shape, np.float32)
-    for k, stored in stored_planes(stack):
-        slope, intercept = scaling[k]
-        values[k] = stored.astype(np.float64) * slope + intercept
-    return Volume(
-        values=values,
-        grid=stack.grid,
-        unit=_unit(acquisition),
-        slices=tuple(plane.reference for plane in stack.slices),
-        series_instance_uid=stack.series_instance_uid,
-    )
+    return rescaled(stack, scaling, _unit(acquisition)), acquisition
 
 
 def _scaling(plane: Slice) -> tuple[float, float]:
     slope, intercept = rescale(plane.attributes)
-    if slope is None or slope == 0:
+    if slope is None:
         raise MissingQuantity(
             f"Instance {plane.instance.sop_instance_uid} states no Rescale Slope",
             keyword="RescaleSlope",

@@ -7,7 +7,7 @@ from typing import Any
 from pydicom.sr.coding import Code
 
 from engine.acquisition import Frame, PetAcquisition
-from engine.reading.attributes import Attributes, as_number, as_text
+from engine.reading.attributes import Attributes, as_number, as_text, without_creator
 from engine.reading.times import Moment, joined, parse_date_time, parse_offset, parse_time
 
 # Enhanced PET states its unit as a UCUM code (PS3.16 CID 84), classic PET by a term of Units.
@@ -40,7 +40,7 @@ def pet_acquisition(slices: Sequence[Attributes], flags: tuple[str, ...] = ()) -
     return PetAcquisition(
         units=_units(first),
         suv_type=first.text("SUVType"),
-        decay_correction=first.text("DecayCorrection"),
+        decay_correction=_decay_correction(first),
         corrected_image=_corrections(first),
         rescale_intercepts=tuple(sorted({rescale(each)[1] for each in slices})),
         series_at=_at(series, zone),
@@ -106,6 +106,12 @@ def _corrections(plane: Attributes) -> tuple[str, ...]:
     enhanced = (("AttenuationCorrected", "ATTN"), ("DecayCorrected", "DECY"))
     more = [term for keyword, term in enhanced if plane.text(keyword) == "YES"]
     return (*stated, *(term for term in more if term not in stated))
+
+
+def _decay_correction(plane: Attributes) -> str | None:
+    """Decay Correction; an Enhanced PET says NO, or YES and to which time."""
+    stated = plane.text("DecayCorrection")
+    return "NONE" if stated is None and plane.text("DecayCorrected") == "NO" else stated
 
 
 def _acquired(plane: Attributes) -> Moment | None:
@@ -197,16 +203,12 @@ def _philips(plane: Attributes) -> tuple[float | None, float | None, tuple[str, 
     factors = [as_number(plane.private(*_PHILIPS, element)) for element in (0x00, 0x09)]
     if factors != [None, None]:
         return factors[0], factors[1], ()
-    bare = [_bare_private(plane, tag) for tag in (0x70531000, 0x70531009)]
+    bare = [
+        as_number(without_creator(plane.places, _PHILIPS[0], element))
+        for element in (0x1000, 0x1009)
+    ]
     flags = ("private-creator-missing",) if bare != [None, None] else ()
     return bare[0], bare[1], flags
-
-
-def _bare_private(plane: Attributes, tag: int) -> float | None:
-    for place in plane.places:
-        if tag in place and 0x70530010 not in place:
-            return as_number(place[tag].value)
-    return None
 
 
 def _tracer(dose: Attributes) -> Code | None:
@@ -249,13 +251,13 @@ def _plain(keyword: str) -> Callable[[Attributes], Any]:
 
 _SERIES_WIDE: dict[str, Callable[[Attributes], Any]] = {
     "Units": _units,
+    "DecayCorrection": _decay_correction,
     "CorrectedImage": lambda plane: frozenset(_corrections(plane)),
     "PhilipsFactors": _philips,
     **{
         keyword: _plain(keyword)
         for keyword in (
             "SUVType",
-            "DecayCorrection",
             "DecayCorrectionDateTime",
             "PatientWeight",
             "PatientSize",

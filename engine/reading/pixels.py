@@ -14,7 +14,7 @@ from pydicom.uid import (
 
 from engine.errors import Unreadable
 from engine.reading.attributes import Attributes
-from engine.reading.decoding import COMPRESSED, decode
+from engine.reading.decoding import COMPRESSED, Undecodable, decode
 from engine.reading.part10 import Instance
 from engine.reading.slices import Slice, Stack
 
@@ -67,9 +67,14 @@ def stored_planes(stack: Stack) -> Iterator[tuple[int, Stored]]:
     instances = [file[0][1].instance for file in compressed]
     formats = [pixel_format(instance) for instance in instances]
     requests = [(i.path, f.shape, f.dtype().str) for i, f in zip(instances, formats, strict=True)]
-    for file, form, frames in zip(compressed, formats, decode(requests), strict=True):
-        for k, plane in file:
-            yield k, _used_bits(frames[plane.frame], form)
+    try:
+        for file, form, frames in zip(compressed, formats, decode(requests), strict=True):
+            for k, plane in file:
+                yield k, _used_bits(frames[plane.frame], form)
+    except Undecodable as exc:
+        raise _unreadable(
+            instances[exc.index], f"cannot be decoded: {exc.why}", "undecodable"
+        ) from exc
 
 
 def pixel_format(instance: Instance) -> PixelFormat:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from engine.errors import GridMismatch, MissingQuantity, Unreadable
 from engine.geometry import Grid
-from engine.reading.attributes import Attributes, attributes_of_frame
+from engine.reading.attributes import Attributes, attributes_of_frames
 from engine.reading.part10 import Instance, read_instance
 from engine.volume import ImageReference
 
@@ -68,7 +68,11 @@ def read_stack(paths: Sequence[Path]) -> Stack:
     """
     if not paths:
         raise Unreadable("A series needs at least one file", code="no-files")
-    planes = [plane for path in paths for plane in _planes(read_instance(path))]
+    planes = [
+        plane
+        for number, path in enumerate(paths, start=1)
+        for plane in _planes(read_instance(path, f"File {number} of {len(paths)}"))
+    ]
     _refuse_mixed(planes)
     first = planes[0]
     directions = _directions(first)
@@ -94,8 +98,7 @@ def _planes(instance: Instance) -> list[Slice]:
     _refuse_oversized(whole, instance)
     count = int(whole.number("NumberOfFrames") or 1)
     planes = []
-    for frame in range(count):
-        attributes = attributes_of_frame(instance.header, frame)
+    for frame, attributes in enumerate(attributes_of_frames(instance.header, count)):
         position = attributes.numbers("ImagePositionPatient", 3)
         if position is None:
             raise MissingQuantity(

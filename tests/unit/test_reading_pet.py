@@ -167,6 +167,8 @@ def test_positions_printed_roughly_are_no_gap(tmp_path: Path) -> None:
     [
         ("RescaleSlope", {"RescaleSlope": None}),
         ("RescaleSlope", {"RescaleSlope": "0"}),
+        ("RescaleSlope", {"RescaleSlope": "-1"}),
+        ("RescaleSlope", {"RescaleSlope": "1e300"}),
         ("ImagePositionPatient", {"ImagePositionPatient": None}),
         ("ImagePositionPatient", {"ImagePositionPatient": ["0", "0"]}),
         ("ImageOrientationPatient", {"ImageOrientationPatient": None}),
@@ -359,9 +361,16 @@ def test_a_damaged_file_is_read_or_refused(
     assert volume.values.shape == volume.grid.shape
 
 
-def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable):
-        read_pet([tmp_path / "gone.dcm"])
+def test_a_file_that_cannot_be_read_is_not_called_by_its_name(tmp_path: Path) -> None:
+    """Folders of real studies carry names of patients."""
+    paths = save(make_pet(SOME), tmp_path)
+    for refused in (tmp_path / "Doe_Jane_1961.dcm", tmp_path / "Doe_Jane.txt"):
+        if refused.suffix == ".txt":
+            refused.write_text("no DICOM")
+        with pytest.raises(Unreadable) as refusal:
+            read_pet([*paths, refused])
+        assert "File 6 of 6" in str(refusal.value)
+        assert "Doe" not in str(refusal.value)
 
 
 def test_what_was_made_can_be_read_by_others(tmp_path: Path) -> None:
