@@ -22,7 +22,7 @@ from engine.measuring.suv import suv_conversion, to_suv
 from engine.reading.attributes import Attributes
 from engine.reading.pet_header import pet_acquisition
 from engine.volume import ImageReference, Volume
-from tests.unit.pet_headers import acquisition, converted
+from tests.unit.pet_headers import acquisition, converted, refused
 
 F18_S = 6586.2
 HOUR_LATER = 0.000277778124960682
@@ -223,6 +223,24 @@ def test_an_enhanced_pet_says_itself_what_it_is_corrected_to() -> None:
     expected = 70_000 / (368_080_000 * 2 ** (-1800 / F18_S))
     assert conversion.factors == pytest.approx(expected, rel=1e-12)
     assert conversion.rule == "Decay Correction DateTime"
+
+
+def test_an_enhanced_pet_that_is_not_decay_corrected() -> None:
+    conversion = converted(
+        DecayCorrection=None, CorrectedImage=None, DecayCorrected="NO", AttenuationCorrected="YES"
+    )
+    assert conversion.flags == ()
+    # 120 s at F-18, an hour after the injection: T_ave is 59.936855 s.
+    left = 2 ** (-(3600 + 59.936855) / F18_S)
+    assert conversion.factors == pytest.approx(1000 * 70 / 368_080_000 / left, rel=1e-9)
+
+
+def test_slices_may_differ_in_what_their_unit_does_not_need() -> None:
+    def taller(dataset: Dataset) -> None:
+        dataset.PatientSize = str(1.7 + 0.01 * int(dataset.InstanceNumber))
+
+    assert converted(taller).factors == pytest.approx(HOUR_LATER, rel=1e-10)
+    assert refused(taller, Units="CM2ML").code == "inconsistent-header"
 
 
 @given(
