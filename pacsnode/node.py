@@ -125,7 +125,7 @@ class WorkerProcess:
             self._stopping.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_RESTART_S)
 
-    def _live_once(self) -> int:
+    def _live_once(self) -> int | None:
         # what PACSNODE_ variables say is in the settings; read again, they would win over options
         environment = {
             name: value
@@ -133,9 +133,13 @@ class WorkerProcess:
             if not name.startswith("PACSNODE_") or name.startswith("PACSNODE_TEST_")
         }
         command = [sys.executable, "-P", "-m", "pacsnode.worker"]
-        process = subprocess.Popen(  # noqa: S603 our own interpreter, fixed arguments
-            command, stdin=subprocess.PIPE, env=environment
-        )
+        try:
+            process = subprocess.Popen(  # noqa: S603 our own interpreter, fixed arguments
+                command, stdin=subprocess.PIPE, env=environment
+            )
+        except OSError as exc:  # no memory or no process left now: objects are still received
+            log.event("worker-cannot-start", level=logging.ERROR, reason=exc.strerror)
+            return None
         self._process = process
         log.event("worker-started", pid=process.pid)
         assert process.stdin is not None  # noqa: S101 asked for above

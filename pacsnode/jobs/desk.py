@@ -30,7 +30,7 @@ class Desk:
     settings: Settings
     describer: Describer
     backoff: Backoff = field(default_factory=Backoff)
-    deadline_s: float = 3600.0  # a report that takes longer hangs: the process ends and restarts
+    deadline_s: float = 3600.0  # a report that takes longer hangs: the process ends
 
     def destination(self, name: str) -> Destination | None:
         """The destination of this name, or None when the settings no longer have it."""

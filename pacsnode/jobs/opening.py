@@ -1,12 +1,16 @@
 """DBOS on one SQLite file: opened, with its queues, and closed."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, WorkflowStatusString, error
+
+from pacsnode.errors import NodeError
 
 REPORTS = "reports"
 DELIVERIES = "deliveries"
@@ -18,14 +22,25 @@ _POLL_S = 0.2
 
 
 @contextmanager
-def durable(path: Path, *, drain_s: int = 5) -> Iterator[None]:
+def durable(path: Path, *, drain_s: float = 5) -> Iterator[None]:
     """Run durable work from the file at `path` until the block ends.
 
     Jobs that an earlier process left in flight go on. At the end, up to `drain_s` seconds are
     given to those that run; what is not finished by then goes on after the next start.
+    Raises NodeError where the file cannot be used.
     """
-    DBOS(config=_config(path))
-    DBOS.launch()
+    # with a handler of its own the library prints past the node's formatter
+    logging.getLogger("dbos").addHandler(logging.NullHandler())
+    try:
+        DBOS(config=_config(path))
+        DBOS.launch()
+    except (sqlalchemy.exc.DatabaseError, error.DBOSException) as exc:
+        DBOS.destroy()
+        raise NodeError(
+            f"The job file {path} cannot be used ({type(exc).__name__}). Move it and the files "
+            "beside it that begin with its name away, and start again: what was under way starts "
+            "anew from the archive, and no report is made twice"
+        ) from exc
     try:
         DBOS.register_queue(
             REPORTS, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update"
@@ -39,7 +54,17 @@ def durable(path: Path, *, drain_s: int = 5) -> Iterator[None]:
         )
         yield
     finally:
-        DBOS.destroy(workflow_completion_timeout_sec=drain_s)
+        _drain(drain_s)
+        DBOS.destroy()
+
+
+def _drain(within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    running = WorkflowStatusString.PENDING.value
+    while time.monotonic() < deadline and DBOS.list_workflows(
+        status=running, load_input=False, load_output=False
+    ):
+        time.sleep(0.05)
 
 
 def _config(path: Path) -> DBOSConfig:

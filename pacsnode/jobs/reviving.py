@@ -2,6 +2,7 @@
 
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 
 from dbos import DBOS, WorkflowStatus, WorkflowStatusString
 
@@ -10,13 +11,15 @@ from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.orders import DeliveryOrder, ReportOrder
 from pacsnode.jobs.workflows import (
-    COUNTED_TRIES,
     CRASHES,
     delivery_prefix,
     enqueue_delivery,
     enqueue_report,
 )
 from storage.records import Decision
+
+FORGET_AFTER = timedelta(days=30)
+FORGET_AT_ONCE = 100
 
 _ACTIVE = {
     WorkflowStatusString.PENDING.value,
@@ -33,8 +36,11 @@ _BROKEN = [
 def take_up_deliveries(desk: Desk) -> None:
     """At the start of a process: try parked deliveries once more, and start any that is missing."""
     for line in desk.archive.latest_decisions(states=("reported", "failed")):
+        destinations = line.facts.get("destinations") if "documents" in line.facts else None
+        if not destinations:
+            continue
         lines = desk.archive.decisions(line.study_instance_uid, line.mask_instance_uid)
-        for name in line.facts.get("destinations", ()) if "documents" in line.facts else ():
+        for name in destinations:
             about = journal.last_about(lines, line.facts["seed"], name)
             if about is None or about.code != journal.DELIVERED_TO:
                 _take_up(_delivery_of(line, name))
@@ -67,14 +73,24 @@ class Reviver:
         self._seen: set[str] = set()
 
     def look(self) -> None:
-        """Try again what may be tried, and write down what is given up."""
-        broken = DBOS.list_workflows(status=_BROKEN, load_input=False, load_output=False)
-        for found in broken:
+        """Try again what may be tried, write down what is given up, forget what is long done."""
+        for found in DBOS.list_workflows(status=_BROKEN, load_input=False, load_output=False):
             if found.workflow_id not in self._seen:
                 job = DBOS.list_workflows(workflow_ids=[found.workflow_id])[0]
                 self._revive(job)
                 self._seen.add(found.workflow_id)
         self._shorten_delays()
+        _forget(before=datetime.now(UTC) - FORGET_AFTER)
+
+    def stuck(self) -> bool:
+        """Whether a job has run for longer than any may: its record could not be written.
+
+        Only a new process takes it up again.
+        """
+        began_ms = (time.time() - 2 * self._desk.deadline_s) * 1000
+        pending = WorkflowStatusString.PENDING.value
+        running = DBOS.list_workflows(status=pending, load_input=False, load_output=False)
+        return any(job.dequeued_at is not None and job.dequeued_at < began_ms for job in running)
 
     def _revive(self, job: WorkflowStatus) -> None:
         if job.input is None:
@@ -83,24 +99,23 @@ class Reviver:
         log.event(
             "job-broken-off", level=logging.ERROR, workflow_id=job.workflow_id, status=job.status
         )
+        pause_s = self._desk.backoff.delay_s(tries)
         if job.name == "deliver":
-            enqueue_delivery(order, tries + 1, self._desk.backoff.delay_s(tries))
-        elif job.name == "report":
-            self._revive_report(order, tries, job.status)
+            enqueue_delivery(order, tries + 1, pause_s)
+        elif job.status == WorkflowStatusString.ERROR.value:
+            enqueue_report(order, tries + 1, pause_s)  # the journal could not be written
+        else:
+            self._give_up(order)
 
-    def _revive_report(self, order: ReportOrder, tries: int, status: str) -> None:
+    def _give_up(self, order: ReportOrder) -> None:
         lines = self._desk.archive.decisions(order["study"], order["mask"])
         last = journal.last_of_seed(lines, order["seed"])
-        if last is None or last.state not in ("ready", "running"):
-            return
-        if status == WorkflowStatusString.ERROR.value and tries < COUNTED_TRIES:
-            enqueue_report(order, tries + 1, self._desk.backoff.delay_s(tries))
-            return
-        journal.write(
-            self._desk.archive, order["study"], order["mask"], "failed", "process-ended",
-            [f"The worker process ended {CRASHES + 1} times while it made this report."],
-            seed=order["seed"],
-        )  # fmt: skip
+        if last is not None and last.state in ("ready", "running"):
+            journal.write(
+                self._desk.archive, order["study"], order["mask"], "failed", "process-ended",
+                [f"The worker process ended {CRASHES + 1} times while it made this report."],
+                seed=order["seed"],
+            )  # fmt: skip
 
     def _shorten_delays(self) -> None:
         """No try is further away than the longest pause, even where the clock was set back."""
@@ -109,6 +124,19 @@ class Reviver:
         for job in DBOS.list_workflows(status=delayed, load_input=False, load_output=False):
             if job.delay_until_epoch_ms is not None and job.delay_until_epoch_ms > latest_ms:
                 DBOS.set_workflow_delay(job.workflow_id, delay_seconds=self._desk.backoff.cap_s)
+
+
+def _forget(before: datetime) -> None:
+    """Drop jobs done long ago: the journal and the archive tell of them, and the file stays small.
+
+    Were one ordered once more, it would find its report in the archive.
+    """
+    done = DBOS.list_workflows(
+        status=WorkflowStatusString.SUCCESS.value, completed_before=before.isoformat(),
+        load_input=False, load_output=False, limit=FORGET_AT_ONCE,
+    )  # fmt: skip
+    if done:
+        DBOS.delete_workflows([job.workflow_id for job in done])
 
 
 def _tries_of(job: WorkflowStatus) -> int:

@@ -33,6 +33,8 @@ from storage.errors import StorageError
 POLL_S = 0.2
 REVIVE_EVERY_S = 2.0
 PREDECESSOR_ENDS_WITHIN_S = 20.0
+STUCK_EVERY_S = 60.0
+STUCK = 75  # exit status: EX_TEMPFAIL of sysexits.h
 DRAIN_S = 5
 
 
@@ -50,6 +52,9 @@ def run(settings: Settings, *, lifeline: BinaryIO | None = None) -> int:
         log.event("worker-ready", pid=os.getpid())
         while not stopping.wait(POLL_S):
             worker.turn()
+            if worker.is_stuck():
+                log.event("worker-stuck", level=logging.ERROR)
+                return STUCK
     return 0
 
 
@@ -63,7 +68,7 @@ class Worker:
         self._links = Links(desk.archive)
         self._changed: set[str] = set()
         self._reviver = Reviver(desk)
-        self._revived_s = time.monotonic()
+        self._revived_s = self._asked_s = time.monotonic()
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
@@ -83,14 +88,21 @@ class Worker:
             for study in self._watch.due():
                 self._look_at(study)
             if time.monotonic() - self._revived_s >= REVIVE_EVERY_S:
+                self._revived_s = time.monotonic()
                 self._reviver.look()
                 self._bookmark.write(self._watch.settled_cursor)
-                self._revived_s = time.monotonic()
         except Exception as exc:  # noqa: BLE001 the worker's loop outlives whatever goes wrong in it
             log.event(
                 "worker-fault", level=logging.ERROR, error=exc, where=log.where(exc),
                 reason=str(exc) if isinstance(exc, StorageError) else None,
             )  # fmt: skip
+
+    def is_stuck(self) -> bool:
+        """Whether only a new process can go on with a job; asked now and then."""
+        if time.monotonic() - self._asked_s < STUCK_EVERY_S:
+            return False
+        self._asked_s = time.monotonic()
+        return self._reviver.stuck()
 
     def _look_at(self, study: str) -> None:
         try:
@@ -124,6 +136,7 @@ def working(
     *,
     describer: Describer | None = None,
     backoff: Backoff | None = None,
+    deadline_s: float = 3600.0,
     check: bool = True,
 ) -> Iterator[Worker]:
     """A worker on the home of these settings, its jobs running, until the block ends.
@@ -139,7 +152,7 @@ def working(
         ) as archive,
     ):
         index = archive.root / INDEX_FILE
-        desk = Desk(archive, settings, describer or Template(), backoff or Backoff())
+        desk = Desk(archive, settings, describer or Template(), backoff or Backoff(), deadline_s)
         work_at(desk)
         try:
             with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S):

@@ -16,6 +16,7 @@ from pacsnode.cli import app
 from pacsnode.demo import tour
 from pacsnode.demo.peers import NotSent, receiving, send_study
 from pacsnode.demo.truth import AXES, RELATIVE, compare
+from tests.conftest import find_peer
 from tests.makers import make_pet, save
 from tests.peers import Receiver, free_port
 
@@ -101,8 +102,13 @@ def test_a_refused_object_is_told(
         pytest.raises(NotSent),
     ):
         send_study(files, ("127.0.0.1", receiver.port), "RECEIVER")
+
+
+@pytest.mark.wire
+def test_a_node_that_is_not_there_is_told(tmp_path: Path) -> None:
+    find_peer("storescu")
     with pytest.raises(NotSent):
-        send_study(files, ("127.0.0.1", free_port()), "NOBODY")
+        send_study(save(make_pet(), tmp_path), ("127.0.0.1", free_port()), "NOBODY")
 
 
 @pytest.mark.wire
