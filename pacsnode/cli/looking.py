@@ -41,7 +41,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
 
     with _archive(config, home) as archive:
         latest = archive.latest_decisions()
-        states = Counter(decision.state for decision in latest)
+        states = Counter[str](decision.state for decision in latest)
         disk = shutil.disk_usage(archive.root)
         quarantined = archive.quarantined()
         answer: dict[str, Any] = {

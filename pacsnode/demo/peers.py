@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SegmentationStorage
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
-from pynetdicom.sop_class import Verification
+
+from pacsnode.delivery.cstore import VERIFICATION
 
 LOOPBACK = "127.0.0.1"
 ASSOCIATIONS = 4
@@ -38,11 +39,12 @@ def receiving(folder: Path) -> "Iterator[tuple[int, queue.SimpleQueue[Path]]]":
         return 0x0000
 
     entity = AE(ae_title=RECEIVER)
-    for sop_class in (Verification, Comprehensive3DSRStorage, SegmentationStorage):
+    for sop_class in (VERIFICATION, Comprehensive3DSRStorage, SegmentationStorage):
         entity.add_supported_context(sop_class)
     server = entity.start_server(
         (LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)]
     )
+    assert server is not None  # noqa: S101 not blocking: start_server gives it back
     try:
         yield server.server_address[1], arrived
     finally:

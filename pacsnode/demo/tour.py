@@ -154,7 +154,9 @@ def _table(toured: Toured) -> Table:
         "total_lesion_glycolysis_g": "TLG g",
         "long_axis_mm": "long mm", "short_axis_mm": "short mm",
     }  # fmt: skip
-    table = Table("", "", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("lesion", min_width=24)
+    table.add_column("")
     for heading in headings.values():
         table.add_column(heading, justify="right")
     for finding in toured.report.findings:

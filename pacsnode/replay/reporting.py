@@ -18,6 +18,8 @@ from engine.finding import Describer, Finding, Report, Unreported
 from engine.report.style import ReportStyle
 from pacsnode.replay.cases import CaseResult, Order
 
+_HOUSE = Path(__file__).parents[2].parts
+
 
 def describer_named(name: str) -> Describer:
     """The describer that a setting names."""
@@ -40,9 +42,7 @@ def report_one(order: Order) -> CaseResult:
         )
     except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
         # the text of a foreign error may quote the dataset, so that only its place is told
-        place = traceback.extract_tb(exc.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        sentence = f"The program failed on this case: {type(exc).__name__} at {where}."
+        sentence = f"The program failed on this case: {type(exc).__name__} at {_place(exc)}."
         return CaseResult.of_order(
             order, "failed", "defect", sentence, seconds=time.monotonic() - began
         )
@@ -50,6 +50,14 @@ def report_one(order: Order) -> CaseResult:
         order, "reported", "reported", "", sr=sr, seg=seg, rows=rows,
         seconds=time.monotonic() - began,
     )  # fmt: skip
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of our own code on the way to an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).parts[: len(_HOUSE)] == _HOUSE]
+    own = [frame for frame in own if "site-packages" not in frame.filename] or list(frames)
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
 
 
 def _report(order: Order) -> tuple[str, str | None, tuple[Mapping[str, Any], ...]]:

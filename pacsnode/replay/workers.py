@@ -5,14 +5,17 @@ import multiprocessing
 import queue
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 from pacsnode.replay.cases import CaseResult, Order
 
 CASE_DEADLINE_S = 1800.0
+START_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.2
 
 Work = Callable[[Order], CaseResult]
@@ -76,6 +79,10 @@ def _serve_slot(
         slot.close()
 
 
+class _Stopped(Exception):
+    """The run ends: what is under way is dropped."""
+
+
 class _Slot:
     """One process at a time, started when there is a case for it."""
 
@@ -86,20 +93,17 @@ class _Slot:
 
     def run(self, order: Order, stop: threading.Event, deadline_s: float) -> CaseResult | None:
         """The result of one case; None when stopped."""
-        pipe = self._pipe or self._start()
-        waited_s = 0.0
         try:
+            pipe = self._pipe or self._start(stop)
             pipe.send(order)
-            while not pipe.poll(LOOK_EVERY_S):
-                waited_s += LOOK_EVERY_S
-                if stop.is_set():
-                    self._kill()
-                    return None
-                if waited_s > deadline_s:
-                    self._kill()
-                    sentence = f"Took longer than {deadline_s:.0f} s."
-                    return CaseResult.of_order(order, "failed", "took-too-long", sentence)
-            result: CaseResult = pipe.recv()
+            result: CaseResult = _answer(pipe, stop, deadline_s)
+        except _Stopped:
+            self._kill()
+            return None
+        except TimeoutError:
+            self._kill()
+            sentence = f"Took longer than {deadline_s:.0f} s."
+            return CaseResult.of_order(order, "failed", "took-too-long", sentence)
         except (EOFError, OSError):
             ended = self._kill()
             sentence = f"The process that reported it died (exit code {ended})."
@@ -115,13 +119,14 @@ class _Slot:
             self._process.join(5)
             self._kill()
 
-    def _start(self) -> Connection:
+    def _start(self, stop: threading.Event) -> Connection:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._work))
         self._process.start()
         theirs.close()
         self._pipe = ours
+        _answer(ours, stop, START_WITHIN_S)  # a case has its deadline, loading libraries its own
         return ours
 
     def _kill(self) -> int | None:
@@ -140,12 +145,24 @@ class _Slot:
         return ended
 
 
+def _answer(pipe: Connection, stop: threading.Event, within_s: float) -> Any:
+    """The next message. Raises _Stopped, TimeoutError, EOFError where the other end is gone."""
+    deadline = time.monotonic() + within_s
+    while not pipe.poll(LOOK_EVERY_S):
+        if stop.is_set():
+            raise _Stopped
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return pipe.recv()
+
+
 def _serve(pipe: Connection, work: Work) -> None:
     # Ctrl-C reaches the whole group; the parent decides what happens to a case under way
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # warnings and log lines of libraries quote values, which may be the patient's
     warnings.simplefilter("ignore")
     logging.disable()
+    pipe.send(None)
     while True:
         try:
             order = pipe.recv()

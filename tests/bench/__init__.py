@@ -1,0 +1,1 @@
+"""How fast: start-up, first C-ECHO, C-STORE, replay. `python -m tests.bench` prints a table."""
