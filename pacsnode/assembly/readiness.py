@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from pacsnode.assembly.assessment import Assessment, digest_inputs
 from pacsnode.assembly.choice import Choice
-from pacsnode.assembly.kinds import MASK_CLASSES, is_ct, is_pet
+from pacsnode.assembly.kinds import MASK_CLASSES, SEGMENTATION_CLASSES, is_ct, is_pet
 from pacsnode.assembly.ours import is_ours
 from pacsnode.assembly.pairing import Pairing, pair
 from pacsnode.assembly.ranking import named
@@ -31,14 +31,14 @@ def assess(
     roles = roles_of(mask, rules.role_rules)
     lesions = tuple(role.number for role in roles if role.is_lesion)
     if not lesions:
-        return Assessment("context", "no-lesion", _roles_told(roles))
+        return Assessment("context", "no-lesion", _roles_told(mask, roles))
     pairing = pair(mask, candidates, rules)
     pending = [] if quiet else list(_pending(pairing, candidates, rules))
     if pending:
         return _waiting(pairing, lesions, pending)
     if pairing.refusal is not None:
         return _assessment(pairing, lesions, pairing.refusal.code, pairing.refusal.reasons)
-    return _assessment(pairing, lesions, "ready", (*_roles_told(roles), *pairing.reasons))
+    return _assessment(pairing, lesions, "ready", (*_roles_told(mask, roles), *pairing.reasons))
 
 
 def _pending(
@@ -121,17 +121,18 @@ def _assessment(
     return Assessment("ready", code, reasons, pet, ct, lesions, pairing.flags, digest)
 
 
-def _roles_told(roles: Sequence[SegmentRole]) -> tuple[str, ...]:
+def _roles_told(mask: Instance, roles: Sequence[SegmentRole]) -> tuple[str, ...]:
     """One sentence for each reason: which segments are lesions or context because of it."""
     if not roles:
         return ("It holds no segment and no ROI.",)
     grouped: dict[tuple[bool, str], list[int]] = {}
     for role in roles:
         grouped.setdefault((not role.is_lesion, role.reason), []).append(role.number)
+    noun = "Segment" if mask.sop_class_uid in SEGMENTATION_CLASSES else "ROI"
     sentences = []
     for (is_context, reason), numbers in sorted(grouped.items()):
         what = "context" if is_context else "lesion"
         listed = ", ".join(str(number) for number in numbers)
         many = "s" if len(numbers) > 1 else ""
-        sentences.append(f"Segment{many} {listed} ({what}): {reason}.")
+        sentences.append(f"{noun}{many} {listed} ({what}): {reason}.")
     return tuple(sentences)

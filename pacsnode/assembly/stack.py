@@ -116,7 +116,8 @@ def faults_of(series: Series, stack: Stack) -> tuple[Fault, ...]:
         clause = f"{len(stack.crowded)} of its positions hold more than one slice"
         faults.append(Fault("duplicate-positions", clause))
     if stack.missing:
-        clause = f"it has gaps: {stack.missing} of its slices are missing inside"
+        many = "slices are" if stack.missing > 1 else "slice is"
+        clause = f"it has gaps: {stack.missing} {many} missing inside"
         faults.append(Fault("gaps", clause))
     elif _is_thinned(series, stack):
         clause = (

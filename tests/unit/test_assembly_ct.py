@@ -73,8 +73,8 @@ def test_a_ct_must_cover_the_mask(short: dict[str, Any]) -> None:
 
 def test_a_ct_may_end_half_a_slice_early() -> None:
     mask = make_seg(on=PET_IMAGES[10:20])  # 30 to 57 mm
-    barely = ct("barely", spacing_mm=2.0, slices=15, first_mm=29.0)  # 29 to 57 mm
-    short = ct("short", spacing_mm=2.0, slices=14, first_mm=29.0)  # to 55 mm: 56 with half a slice
+    barely = ct("barely", spacing_mm=2.0, slices=15, first_mm=28.4)  # to 56.4 mm: 57.4 with half
+    short = ct("short", spacing_mm=2.0, slices=14, first_mm=28.4)  # to 54.4 mm: 55.4 with half
     assert chosen_ct(judged(*barely, mask=mask)) == series_of(barely)
     assert chosen_ct(judged(*short, mask=mask)) is None
 

@@ -214,7 +214,8 @@ def test_gaps_refuse_a_pet(lost: tuple[int, ...]) -> None:
     here = [image for k, image in enumerate(PET_IMAGES) if k not in lost]
     found = at_rest(make_seg(on=PET_IMAGES[9:11]), *here, *CT_IMAGES)
     assert (found.state, found.code) == ("refused", "pet-has-gaps")
-    assert f"{len(lost)} of its slices are missing" in found.reasons[0]
+    many = "slices are" if len(lost) > 1 else "slice is"
+    assert f"{len(lost)} {many} missing inside" in found.reasons[0]
 
 
 def test_every_second_slice_lost_is_a_gap_too() -> None:

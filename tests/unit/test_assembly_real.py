@@ -68,6 +68,7 @@ def test_ibsi_structure_sets_find_their_pet_and_ct(
         found = judged(archive, mask)
         assert found.state == "ready", found.reasons
         assert found.flags == ("references-missing",)
+        assert found.reasons[0] == "ROI 1 (lesion): RT ROI Interpreted Type is GTV."
         assert found.lesion_numbers == (1,)
         assert found.pet is not None
         assert found.ct is not None
