@@ -1,25 +1,30 @@
 """A page for the eye: the PET as two projections, with every lesion outlined and numbered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from engine.acquisition import SuvRefusal
 from engine.finding import Finding, Report, printed, printed_cm
-from engine.geometry import Grid
+from engine.report.views import (
+    VIEWS,
+    Box,
+    Point,
+    Projection,
+    View,
+    box_of,
+    distance_mm,
+    free_place,
+    nearest_point,
+    number_mm,
+    project,
+)
 from engine.report.wording import DEMONSTRATION, tracer_of
-
-View = Literal["coronal", "sagittal"]
-Point = tuple[float, float]  # x, y in mm of a view
-Box = tuple[float, float, float, float]  # left, right, bottom, top in mm of a view
-VIEWS: tuple[View, View] = ("coronal", "sagittal")
 
 SUV_WINDOW = (0.0, 10.0)
 AROUND_MM = 40.0  # room for numbers beside the body
@@ -29,14 +34,6 @@ INK, FAINT, RULE, PAPER = "#1b1f24", "#6b7480", "#d5dae0", "#ffffff"
 COLOURS = (
     "#d7263d", "#1b6ca8", "#2a9d5c", "#e07a00", "#7b3fb5", "#00889a", "#b8407c", "#7a6200",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """A volume or mask seen along one axis: rows go up to the head, columns as `extent_mm` says."""
-
-    values: npt.NDArray[Any]
-    extent_mm: Box
 
 
 def save_picture(report: Report, path: Path) -> None:
@@ -70,27 +67,6 @@ def draw(report: Report) -> Figure:
     return figure
 
 
-def project(values: npt.NDArray[Any], grid: Grid, view: View) -> Projection:
-    """The maximum along the grid axis nearest to back-front (coronal) or right-left (sagittal).
-
-    The result has the head up; columns go to the patient's left (coronal) or back (sagittal).
-    """
-    directions = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
-    through, across = (1, 0) if view == "coronal" else (0, 1)
-    axis_of = {lps: int(np.argmax(np.abs(directions[lps]))) for lps in (through, across, 2)}
-    flat = values.max(axis=axis_of[through])
-    remaining = [axis for axis in range(3) if axis != axis_of[through]]
-    if remaining.index(axis_of[2]) == 1:
-        flat = flat.T
-    spacing = grid.spacing_mm
-    for position, lps in enumerate((2, across)):
-        if directions[lps, axis_of[lps]] < 0:
-            flat = np.flip(flat, axis=position)
-    height = flat.shape[0] * spacing[axis_of[2]]
-    width = flat.shape[1] * spacing[axis_of[across]]
-    return Projection(flat, (0.0, width, 0.0, height))
-
-
 def _draw_view(
     axes: Axes,
     seen: Projection,
@@ -108,7 +84,7 @@ def _draw_view(
         for index, finding in enumerate(findings)
         if (outline := _outline(finding, view)).values.any()
     ]
-    boxes = [_box_of(outline) for _, _, outline in outlines]
+    boxes = [box_of(outline) for _, _, outline in outlines]
     taken: list[Point] = []
     for _, colour, outline in outlines:
         _draw_outline(axes, outline, colour)
@@ -145,67 +121,19 @@ def _draw_outline(axes: Axes, outline: Projection, colour: str) -> None:
 
 def _draw_number(axes: Axes, box: Box, place: Point, number: str, colour: str, bounds: Box) -> None:
     """The number at its place, with a line to the outline where that is not next to it."""
-    is_near = _distance(place, box) < 1.6 * _unit(bounds)
+    is_near = distance_mm(place, box) < 1.6 * number_mm(bounds)
     leader = {"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkA": 6, "shrinkB": 2}
     axes.annotate(
-        number, xy=_nearest_point(place, box), xytext=place, color=colour, fontsize=10,
+        number, xy=nearest_point(place, box), xytext=place, color=colour, fontsize=10,
         fontweight="bold", ha="center", va="center",
         path_effects=[withStroke(linewidth=2.6, foreground=PAPER)],
         arrowprops=None if is_near else leader,
     )  # fmt: skip
 
 
-def free_place(box: Box, bounds: Box, boxes: Sequence[Box], taken: Sequence[Point]) -> Point:
-    """Where the number of the outline in `box` is read best: (x, y) in mm.
-
-    The nearest place around it, outward first, that lies in the view, in no outline and not on
-    another number; where there is none, the last one tried.
-    """
-    unit = _unit(bounds)
-    left, right, bottom, top = box
-    centre = np.array([left + right, bottom + top]) / 2
-    reach = np.array([right - left, top - bottom]) / 2
-    outward = 0.0 if centre[0] > (bounds[0] + bounds[1]) / 2 else np.pi
-    low = np.array([bounds[0], bounds[2]]) + unit * 0.6
-    high = np.array([bounds[1], bounds[3]]) - unit * 0.6
-    place = centre
-    for ring in (1.0, 1.8, 2.8, 4.0, 5.4, 7.0, 9.0, 12.0):
-        for turn in (0.3, -0.3, 0.7, -0.7, 1.1, -1.1, 1.6, -1.6, 2.2, -2.2, 2.8, -2.8):
-            direction = np.array([np.cos(outward + turn), np.sin(outward + turn)])
-            place = np.clip(centre + direction * (reach + ring * unit), low, high)
-            spot = (float(place[0]), float(place[1]))
-            if all(np.hypot(*(place - other)) >= 1.15 * unit for other in taken) and all(
-                _distance(spot, other) >= 0.45 * unit for other in boxes
-            ):
-                return spot
-    return float(place[0]), float(place[1])
-
-
 def _outline(finding: Finding, view: View) -> Projection:
     mask = finding.lesion.segment.mask
     return project(mask.voxels, mask.grid, view)
-
-
-def _box_of(outline: Projection) -> Box:
-    rows, columns = outline.values.shape
-    step_y, step_x = outline.extent_mm[3] / rows, outline.extent_mm[1] / columns
-    hit = np.argwhere(outline.values)
-    (bottom, left), (top, right) = hit.min(axis=0), hit.max(axis=0) + 1
-    return left * step_x, right * step_x, bottom * step_y, top * step_y
-
-
-def _nearest_point(place: Point, box: Box) -> Point:
-    return min(max(place[0], box[0]), box[1]), min(max(place[1], box[2]), box[3])
-
-
-def _distance(place: Point, box: Box) -> float:
-    nearest = _nearest_point(place, box)
-    return float(np.hypot(place[0] - nearest[0], place[1] - nearest[1]))
-
-
-def _unit(bounds: Box) -> float:
-    """The height of a number on the page, in mm of the patient."""
-    return (bounds[3] - bounds[2]) / VIEW_IN * 0.2
 
 
 def _draw_scale(figure: Figure, page: tuple[float, float], image: Any, report: Report) -> None:
