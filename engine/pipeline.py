@@ -115,17 +115,14 @@ def describe_all(
 ) -> tuple[Finding, ...]:
     """The describer's words for lesions, the template's for context, in the order given."""
     theirs = [lesion for lesion in lesions if lesion.segment.role == "lesion"]
-    words = iter(describer.describe(scan, theirs) if theirs else ())
-    findings = []
-    for lesion in lesions:
-        told = (
-            words if lesion.segment.role == "lesion" else iter(Template().describe(scan, [lesion]))
-        )
-        description = next(told, None)
-        if description is None:
-            raise ModelFault(f"{describer.identity.name} described fewer lesions than it was given")
-        findings.append(Finding(lesion, description))
-    return tuple(findings)
+    words = describer.describe(scan, theirs) if theirs else ()
+    if len(words) != len(theirs):
+        name, told = describer.identity.name, f"{len(words)} of {len(theirs)}"
+        raise ModelFault(f"{name} described {told} lesions")
+    context = [lesion for lesion in lesions if lesion.segment.role != "lesion"]
+    told_of = dict(zip(map(id, theirs), words, strict=True))
+    told_of |= zip(map(id, context), Template().describe(scan, context), strict=True)
+    return tuple(Finding(lesion, told_of[id(lesion)]) for lesion in lesions)
 
 
 def write_documents(report: Report, case: Case, style: ReportStyle) -> Documents:

@@ -133,8 +133,7 @@ def _other_tracking_uid(sr):
 
 def _no_uid(sr):
     item = child(first_group(sr), codes.TRACKING_UNIQUE_IDENTIFIER)
-    with pytest.warns(UserWarning, match="Invalid value for VR UI"):
-        item.UID = "Lesion.1"
+    item.UID = "Lesion.1"
 
 
 def _series_before_tracking(sr):
