@@ -83,12 +83,13 @@ def _role_of_roi(interpreted_type: str | None, identification: Code | None) -> D
 def _role_of_segment(
     category: Code | None, property_type: Code | None, anatomic_region: Code | None
 ) -> DefaultRole:
-    if category == MORPHOLOGICALLY_ABNORMAL:
+    # pydicom's Code compares with codes only: None must not meet it.
+    if category is not None and category == MORPHOLOGICALLY_ABNORMAL:
         return DefaultRole("lesion", f"its property category is {MORPHOLOGICALLY_ABNORMAL.meaning}")
     if category is not None and category not in NEUTRAL_CATEGORIES:
         return DefaultRole("context", f"its property category is {category.meaning}")
     named = f"its property category is {category.meaning if category else 'absent'}"
-    if property_type in LESION_TYPES:
+    if property_type is not None and property_type in LESION_TYPES:
         return DefaultRole("lesion", f"{named} and its type is a lesion")
     if property_type is not None and property_type not in NEUTRAL_TYPES:
         return DefaultRole("context", f"{named} and its type is {property_type.meaning}")

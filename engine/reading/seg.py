@@ -62,7 +62,9 @@ def _is_background(header: SegHeader, number: int, described: Attributes) -> boo
     if header.kind != "LABELMAP":
         return False
     property_type = code_in(described, "SegmentedPropertyTypeCodeSequence")
-    return number == header.background or property_type == BACKGROUND
+    return number == header.background or (
+        property_type is not None and property_type == BACKGROUND
+    )
 
 
 def _segment(
