@@ -59,7 +59,7 @@ def pet_acquisition(slices: Sequence[Attributes], flags: tuple[str, ...] = ()) -
         ge_injected_at=_at(_private_moment(first, 0x3B), zone),
         philips_suv_factor=suv_factor,
         philips_activity_factor=activity_factor,
-        flags=(*flags, *philips_flags, *_lossy(slices)),
+        flags=(*flags, *philips_flags, *_lossy(slices), *_cut(slices)),
         radiopharmaceutical_count=len(items),
         decay_corrected_at=_at(parse_date_time(first.text("DecayCorrectionDateTime")), zone),
         is_time_zone_ambiguous=is_ambiguous,
@@ -223,6 +223,12 @@ def _tracer(dose: Attributes) -> Code | None:
 def _lossy(slices: Sequence[Attributes]) -> tuple[str, ...]:
     lossy = any(each.text("LossyImageCompression") == "01" for each in slices)
     return ("lossy-compressed",) if lossy else ()
+
+
+def _cut(slices: Sequence[Attributes]) -> tuple[str, ...]:
+    """A series that lost planes at its ends has no gap to show for it."""
+    stated = slices[0].number("NumberOfSlices")
+    return ("fewer-slices-than-stated",) if stated is not None and stated > len(slices) else ()
 
 
 def _inconsistent(slices: Sequence[Attributes]) -> tuple[str, ...]:

@@ -18,7 +18,9 @@ Float = npt.NDArray[np.float64]
 MAX_VOXELS = 2**30  # a series; more than any scanner makes, less than would exhaust a machine
 
 _DUPLICATE_MM = 0.01
-_OFF_LATTICE = 0.1  # of the spacing: DS values are rounded, and tables creep
+_OFF_LATTICE = 0.1  # of the spacing: tables creep
+_ROUNDED_MM = 0.11  # both neighbours printed to a tenth, and float noise
+_MISSING = 0.4  # of the spacing: never so tolerant that a missing plane passes
 _UNIT_VECTOR = 1e-3  # printed direction cosines are rounded
 _SAME_DIRECTION = 1e-4
 _SAME_SPACING = 1e-3  # relative
@@ -177,7 +179,8 @@ def _even_step(planes: list[Slice], normal: Float) -> Float:
         )
     usual = float(np.median(gaps))
     k = int(np.abs(gaps - usual).argmax())
-    if abs(gaps[k] - usual) > _OFF_LATTICE * usual:
+    tolerance_mm = min(max(_OFF_LATTICE * usual, _ROUNDED_MM), _MISSING * usual)
+    if abs(gaps[k] - usual) > tolerance_mm:
         raise GridMismatch(
             f"Between {_name_of(planes[k])} and {_name_of(planes[k + 1])} lie {gaps[k]:.3f} mm,"
             f" elsewhere {usual:.3f} mm",
@@ -187,7 +190,7 @@ def _even_step(planes: list[Slice], normal: Float) -> Float:
     lattice = positions[0] + np.arange(len(planes))[:, None] * step
     astray = np.linalg.norm(positions - lattice, axis=1)
     k = int(astray.argmax())
-    if astray[k] > max(_OFF_LATTICE * usual, _DUPLICATE_MM):
+    if astray[k] > tolerance_mm:
         raise GridMismatch(
             f"{_name_of(planes[k])} lies {astray[k]:.3f} mm off the line of the others",
             code="uneven-spacing",

@@ -153,13 +153,28 @@ def test_planes_of_no_one_grid_are_refused_by_name(
     assert "MADE-1" not in str(refusal.value)
 
 
-def test_positions_printed_roughly_are_no_gap(tmp_path: Path) -> None:
-    made = make_pet(np.ones((40, 2, 2)), spacing_mm=(3.27, 4, 4))
+@pytest.mark.parametrize("spacing_mm", [3.27, 0.625])
+def test_positions_printed_roughly_are_no_gap(tmp_path: Path, spacing_mm: float) -> None:
+    made = make_pet(np.ones((40, 2, 2)), spacing_mm=(spacing_mm, 4, 4))
     for dataset in made:
         x, y, z = map(float, dataset.ImagePositionPatient)
         dataset.ImagePositionPatient = [x, y, round(z, 1)]
     grid = read_stack(save(made, tmp_path)).grid
-    assert grid.spacing_mm[0] == pytest.approx(3.27, abs=0.003)
+    assert grid.spacing_mm[0] == pytest.approx(spacing_mm, abs=0.003)
+
+
+@pytest.mark.parametrize("spacing_mm", [3.0, 0.625, 0.2])
+def test_a_missing_plane_is_seen_at_any_spacing(tmp_path: Path, spacing_mm: float) -> None:
+    made = make_pet(np.ones((9, 2, 2)), spacing_mm=(spacing_mm, 4, 4))
+    paths = save(made[:4] + made[5:], tmp_path)
+    with pytest.raises(GridMismatch) as refusal:
+        read_stack(paths)
+    assert refusal.value.code == "gap"
+    assert made[3].SOPInstanceUID in str(refusal.value)
+
+
+def test_a_series_cut_at_its_end_is_flagged(tmp_path: Path) -> None:
+    assert read_pet(save(make_pet(SOME)[:4], tmp_path))[1].flags == ("fewer-slices-than-stated",)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_ge_slice(data: Path) -> None:
     _, conversion = suv_of(data / "pet_single")
     assert conversion.factors == pytest.approx(0.000331763707, abs=5e-13)
     assert conversion.rule == "GE scan date and time"
-    assert conversion.flags == ("single-slice",)
+    assert conversion.flags == ("single-slice", "fewer-slices-than-stated")
 
 
 def test_quadra_headers(data: Path) -> None:

@@ -1,5 +1,6 @@
 """Every reason for which no SUV is stated, each from one change to a header that has one."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from pydicom import Dataset
 
 from engine.acquisition import SuvRefusal
 from engine.measuring.suv import suv_conversion
+from tests.conftest import ROOT
 from tests.unit.pet_headers import acquisition, converted, refused
 
 NO_TIME = {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": None}
@@ -115,3 +117,14 @@ def test_a_refusal_keeps_the_flags_that_came_before_it() -> None:
 def test_a_small_animal_may_have_a_small_dose() -> None:
     conversion = converted(PatientWeight="0.025", dose={"RadionuclideTotalDose": "370000"})
     assert conversion.flags == ()
+
+
+def test_every_code_is_told_in_the_reference() -> None:
+    told = (ROOT / "docs" / "reference" / "suv.md").read_text()
+    source = "".join(
+        (ROOT / "engine" / "measuring" / name).read_text() for name in ("suv.py", "decay.py")
+    )
+    codes = set(re.findall(r'Refused\(\s*"([a-z0-9-]+)"', source))
+    codes |= set(re.findall(r'"(missing-[a-z-]+)"', source))
+    assert len(codes) >= 20
+    assert {code for code in codes if f"`{code}`" not in told} == set()
