@@ -54,6 +54,8 @@ def report_case(
     unreported = (*content.failed, *unmeasured)
     if not any(has_voxels_to_show(lesion.segment) for lesion in lesions):
         raise _nothing_to_report(unreported)
+    if not unreported and all(lesion.segment.role == "context" for lesion in lesions):
+        raise UnusableCase("No segment of the mask object is a lesion", code="no-lesion")
     if isinstance(scan.suv, SuvRefusal):
         describer = Template()  # a model sees SUV; without it only the mask can speak
     report = Report(
