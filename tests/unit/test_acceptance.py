@@ -10,7 +10,9 @@ from pacsnode.errors import BadSettings
 from pacsnode.intake import acceptance
 from pacsnode.intake.acceptance import Callers, bind_address, in_order, status_for, syntaxes_for
 from pacsnode.settings import Listen, Peer
-from storage.errors import IndexFault, Mismatch, StorageFull, Unkeepable
+from storage.errors import DiskFault, IndexFault, Mismatch, StorageFull, Unkeepable
+from storage.files import IMPLEMENTATION_CLASS_UID
+from tests.conftest import ROOT
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 JPEG2000, JPEG2000_LOSSLESS = "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.90"
@@ -167,6 +169,7 @@ def test_without_peers_only_loopback_is_bound() -> None:
     [
         (StorageFull("no space"), 0xA700),
         (IndexFault("locked"), 0xA700),
+        (DiskFault("input/output error"), 0xA700),
         (Mismatch("another instance"), 0xA900),
         (Unkeepable("no UID"), 0xC000),
         (ValueError("a bug"), 0xC000),
@@ -175,6 +178,18 @@ def test_without_peers_only_loopback_is_bound() -> None:
 )
 def test_every_error_has_its_status(error: Exception, status: int) -> None:
     assert status_for(error) == status
+
+
+def test_the_conformance_page_names_every_class_syntax_and_status() -> None:
+    page = (ROOT / "docs" / "reference" / "conformance.md").read_text()
+    assert [uid for uid in sorted(acceptance.WORKED_ON) if f"| {uid} |" not in page] == []
+    syntaxes = acceptance.LOSSLESS + acceptance.POSSIBLY_LOSSY
+    assert [
+        uid for uid in syntaxes if uid not in page and f", .{uid.split('.')[-1]} " not in page
+    ] == []
+    for status in (0x0000, 0xA700, 0xA900, 0xC000):
+        assert f"| 0x{status:04X} |" in page
+    assert IMPLEMENTATION_CLASS_UID in page
 
 
 def test_the_classes_worked_on_are_named_once() -> None:

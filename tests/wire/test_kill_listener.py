@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from storage.archive import Archive
 from tests.conftest import ROOT
-from tests.peers import encoded_dataset
+from tests.peers import encoded_dataset, wait_until
 from tests.wire.sender import Sender
 
 pytestmark = pytest.mark.wire
@@ -81,11 +81,13 @@ def test_every_acknowledged_object_survives_ten_kills(data: Path, tmp_path: Path
             ]
             for thread in threads:
                 thread.start()
-            time.sleep(chosen.uniform(0.05, 0.6))
+            wanted = len(acknowledged) + chosen.randrange(25)
+            wait_until(lambda: len(acknowledged) >= wanted, within_s=30, what="acknowledgements")  # noqa: B023
+            time.sleep(chosen.uniform(0, 0.02))
             process.kill()
             for thread in threads:
                 thread.join()
-    assert len(acknowledged) > 10 * KILLS
+    assert len(acknowledged) > 5 * KILLS
     with Archive.open(root) as archive:
         lost = [uid for uid in acknowledged if archive.instance(uid) is None]
         assert lost == []
