@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from engine.errors import Unreadable
+from engine.errors import EngineError, Unreadable
 from engine.reading import decoding
 from engine.reading.pixels import pixel_format, stored_planes
 from engine.reading.slices import read_stack
@@ -169,6 +169,25 @@ def test_a_file_cut_short(tmp_path: Path, lost: int) -> None:
     refusal = refusal_of(paths)
     assert refusal.code == "truncated-pixel-data"
     assert str(dcmread(paths[0], stop_before_pixels=True).SOPInstanceUID) in str(refusal)
+
+
+def test_no_beginning_of_a_file_passes_for_the_whole(tmp_path: Path) -> None:
+    path = save(image(), tmp_path)[0]
+    whole = path.read_bytes()
+    for length in (*range(0, len(whole), 11), len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(EngineError):
+            stored([path])
+
+
+@pytest.mark.parametrize("lost", [8, 9, 150])  # from the Sequence Delimitation Item backwards
+def test_no_beginning_of_a_compressed_file_passes_for_the_whole(tmp_path: Path, lost: int) -> None:
+    made = image()
+    made.PixelData = encapsulate([HTJ2K_CODESTREAM])
+    made["PixelData"].VR = "OB"
+    paths = write(made, tmp_path, HTJ2KLossless)
+    paths[0].write_bytes(paths[0].read_bytes()[:-lost])
+    assert refusal_of(paths).code == "undecodable"
 
 
 def test_fewer_pixels_than_the_size_says(tmp_path: Path) -> None:
