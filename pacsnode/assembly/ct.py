@@ -30,6 +30,11 @@ class Anchor:
     pet_stack: Stack
     pet_references: References
 
+    @property
+    def known(self) -> tuple[Instance, Instance]:
+        """Who the patient is, as far as mask and PET say."""
+        return self.mask, self.pet.instances[0]
+
 
 def choose_ct(anchor: Anchor, candidates: Sequence[Series], rules: Assembly) -> Choice:
     """The best CT in the PET's frame of reference that holds the mask; none is no refusal."""
@@ -51,7 +56,13 @@ def choose_ct(anchor: Anchor, candidates: Sequence[Series], rules: Assembly) -> 
     criteria = _criteria(anchor, stacks, rules)
     order = ranked(usable, criteria)
     chosen = order[0]
-    return Choice(chosen, "ready", (_why(order, criteria), *passed_over), _is_named(anchor, chosen))
+    return Choice(
+        chosen,
+        "ready",
+        (_why(order, criteria), *passed_over),
+        _is_named(anchor, chosen),
+        ("patient-unverified",) if patient(anchor.known, chosen) == "unknown" else (),
+    )
 
 
 def _obstacle(anchor: Anchor, ct: Series, stack: Stack) -> Obstacle | None:
@@ -60,8 +71,8 @@ def _obstacle(anchor: Anchor, ct: Series, stack: Stack) -> Obstacle | None:
         return Obstacle(flavour, f"it is a {flavour}, not a stack of slices")
     if space(anchor.pet.frame_of_reference_uid, ct.frame_of_reference_uid) != "same":
         return Obstacle("frame-of-reference-mismatch", "it is not in the PET's frame of reference")
-    if patient(anchor.mask, ct) == "other":
-        return Obstacle("patient-mismatch", "it is of another patient than the mask")
+    if patient(anchor.known, ct) == "other":
+        return Obstacle("patient-mismatch", "it is of another patient than the mask and the PET")
     faults = faults_of(ct, stack)
     if faults:
         return Obstacle(faults[0].code, faults[0].clause)

@@ -71,7 +71,7 @@ def pair(mask: Instance, candidates: Sequence[Series], rules: Assembly) -> Pairi
         ct=ct,
         refusal=_refusal(pet, pet_stack, ct),
         reasons=(*pet.reasons, *ct.reasons, *(sentence for _, sentence in remarks)),
-        flags=(*pet.flags, *ct.flags, *(flag for flag, _ in remarks)),
+        flags=tuple(dict.fromkeys((*pet.flags, *ct.flags, *(flag for flag, _ in remarks)))),
     )
 
 

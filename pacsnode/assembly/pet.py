@@ -91,7 +91,8 @@ def _obstacle(mask: Instance, pet: Series, link: Link, extent: Extent | None) ->
     flavour = not_a_volume(pet)
     if flavour is not None:
         return Obstacle(f"{flavour}-pet", f"it is a {flavour}, not a stack of slices")
-    if patient(mask, pet) == "other":
+    # a mask that does not say whose it is cannot vouch for images of two patients
+    if patient([mask, pet.instances[0]], pet) == "other":
         return Obstacle("patient-mismatch", "it is of another patient than the mask")
     if space(mask.frame_of_reference_uid, pet.frame_of_reference_uid) == "other":
         clause = f"the mask {_POINTS[link]} but lies in another frame of reference"
@@ -132,18 +133,18 @@ def _criteria(rules: Assembly) -> tuple[Criterion, ...]:
 
 
 def _uncorrected(pet: Series) -> tuple[bool, bool]:
-    return not _is_corrected(pet, "ATTN"), not _is_corrected(pet, "DECY", "DECAY")
+    attenuation = _is_corrected(pet, {"ATTN"}, "AttenuationCorrected")
+    decay = _is_corrected(pet, {"DECY", "DECAY"}, "DecayCorrected")
+    return not attenuation, not decay
 
 
-def _is_corrected(pet: Series, *words: str) -> bool:
-    # PS3.3 C.8.9.1.1.6 Corrected Image; C.8.22.2 for enhanced PET
-    keyword = "AttenuationCorrected" if "ATTN" in words else "DecayCorrected"
+def _is_corrected(pet: Series, values: set[str], enhanced_keyword: str) -> bool:
+    # PS3.3 C.8.9.1: Corrected Image (0028,0051); enhanced PET says it in attributes of their own
     return all(
-        any(word in (value.upper() for value in texts(one.attributes, "CorrectedImage"))
-            for word in words)
-        or (text(one.attributes, keyword) or "").upper() == "YES"
+        not values.isdisjoint(value.upper() for value in texts(one.attributes, "CorrectedImage"))
+        or (text(one.attributes, enhanced_keyword) or "").upper() == "YES"
         for one in pet.instances
-    )  # fmt: skip
+    )
 
 
 def _why(
@@ -207,7 +208,7 @@ def _flags(mask: Instance, chosen: Series, strays: bool) -> tuple[str, ...]:
     flags = []
     if strays:
         flags.append("references-disagree")
-    if patient(mask, chosen) == "unknown":
+    if patient([mask], chosen) == "unknown":
         flags.append("patient-unverified")
     if space(mask.frame_of_reference_uid, chosen.frame_of_reference_uid) == "unknown":
         flags.append("frame-of-reference-unstated")

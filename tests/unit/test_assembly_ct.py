@@ -204,6 +204,14 @@ def test_a_ct_of_another_patient_in_the_study_refuses_the_case() -> None:
     assert judged(*away, *mine, mask=named).code == "patient-mismatch"
 
 
+def test_pet_and_ct_are_compared_even_where_the_mask_names_no_patient() -> None:
+    nobody = make_seg(on=PET_IMAGES[10:20], patient_id_digest=None, patient_name_digest=None)
+    theirs = ct("theirs", patient_id_digest="somebody else")
+    assert judged(*theirs, mask=nobody).code == "patient-mismatch"
+    unstated = ct("unstated", patient_id_digest=None, patient_name_digest=None)
+    assert judged(*unstated).flags == ("patient-unverified",)
+
+
 @pytest.mark.parametrize(
     ("kernel", "rank"),
     [

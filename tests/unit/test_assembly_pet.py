@@ -105,6 +105,21 @@ def test_one_image_of_another_patient_is_enough() -> None:
     assert judged(make_seg(on=pet), *pet, stray).code == "patient-mismatch"
 
 
+def test_a_mask_that_names_no_patient_does_not_vouch_for_two() -> None:
+    pet = make_images(PET, "pet")
+    stray = make_images(PET, "pet", slices=11, patient_id_digest="somebody else")[-1]
+    nobody = make_seg(on=pet, patient_id_digest=None, patient_name_digest=None)
+    assert judged(nobody, *pet, stray).code == "patient-mismatch"
+    assert judged(nobody, *pet).state == "ready"
+
+
+def test_enhanced_pet_says_its_corrections_in_attributes_of_their_own() -> None:
+    image = make_instance(ENHANCED_PET, "e", AttenuationCorrected="YES", DecayCorrected="YES")
+    assert "pet-not-corrected" not in judged(make_seg(), image).flags
+    raw = make_instance(ENHANCED_PET, "e", AttenuationCorrected="YES", DecayCorrected="NO")
+    assert "pet-not-corrected" in judged(make_seg(), raw).flags
+
+
 def test_a_second_pet_of_another_patient_in_the_study_is_no_matter_of_choice() -> None:
     mine, theirs = make_images(PET, "a"), make_images(PET, "b", patient_id_digest="other")
     assert judged(make_seg(), *mine, *theirs).code == "patient-mismatch"
