@@ -111,6 +111,21 @@ def test_idle_and_dripping_connections_leave_room_for_senders(archive: Archive) 
     assert statuses == [0] * 100
 
 
+def test_port_probes_free_their_slots_at_once(archive: Archive) -> None:
+    with listening(archive, maximum_associations_per_address=3) as node:
+        for _ in range(30):
+            socket.create_connection((LOOPBACK, node.port), 5).close()
+            wait_until(lambda: answers(node.port), within_s=ACSE_TIMEOUT_S - 2, what="a free slot")
+
+
+def answers(port: int) -> bool:
+    try:
+        with Sender(port) as sender:
+            return sender.echo() == 0
+    except OSError:
+        return False
+
+
 def idle_connection(port: int) -> socket.socket:
     connection = socket.socket()
     connection.bind(("127.0.0.2", 0))

@@ -1,11 +1,13 @@
 """kill -9 of the listener while objects stream in: whatever was acknowledged is there."""
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,18 +27,30 @@ SENDERS = 4
 
 
 @contextmanager
-def listener(root: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def listeners(root: Path) -> Iterator[Callable[[], tuple[int, int]]]:
+    """A function that starts a listener and gives its process id and port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.wire.killed_listener", str(root)],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
     )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        yield process, int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said, says = process.stdin, process.stdout
+        started: list[int] = []
+
+        def start() -> tuple[int, int]:
+            said.write("start\n")
+            pid, port = says.readline().split()
+            started.append(int(pid))
+            return int(pid), int(port)
+
+        try:
+            yield start
+        finally:
+            for pid in started[-1:]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 class Objects:
@@ -68,23 +82,27 @@ def send_until_dead(port: int, objects: Objects, acknowledged: dict[str, bytes])
             sender.connection.close()
 
 
+def wait_for(acknowledged: dict[str, bytes], count: int) -> None:
+    wait_until(lambda: len(acknowledged) >= count, within_s=30, what="acknowledgements")
+
+
 def test_every_acknowledged_object_survives_ten_kills(data: Path, tmp_path: Path) -> None:
     objects = Objects(data / "quadra_headers/quadra_ct/0.dcm")
     root = tmp_path / "archive"
     acknowledged: dict[str, bytes] = {}
     chosen = random.Random(99)
-    for _ in range(KILLS):
-        with listener(root) as (process, port):
+    with listeners(root) as start:
+        for _ in range(KILLS):
+            pid, port = start()
             threads = [
                 threading.Thread(target=send_until_dead, args=(port, objects, acknowledged))
                 for _ in range(SENDERS)
             ]
             for thread in threads:
                 thread.start()
-            wanted = len(acknowledged) + chosen.randrange(25)
-            wait_until(lambda: len(acknowledged) >= wanted, within_s=30, what="acknowledgements")  # noqa: B023
+            wait_for(acknowledged, len(acknowledged) + chosen.randrange(25))
             time.sleep(chosen.uniform(0, 0.02))
-            process.kill()
+            os.kill(pid, signal.SIGKILL)
             for thread in threads:
                 thread.join()
     assert len(acknowledged) > 5 * KILLS
