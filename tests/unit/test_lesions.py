@@ -192,7 +192,7 @@ def test_an_empty_or_foreign_mask_is_refused() -> None:
 boxes = st.tuples(*[st.tuples(st.integers(0, 9), st.integers(1, 6)) for _ in range(3)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(boxes, st.integers(0, 2**32 - 1), st.integers(2, 60000), st.text(max_size=20))
 def test_relabelling_changes_no_number(
     box: tuple[tuple[int, int], ...], seed: int, number: int, label: str
@@ -212,7 +212,7 @@ def test_relabelling_changes_no_number(
     assert first.suv_peak <= scan.pet.values.max() * (1 + 1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.floats(0.5, 9.0), min_size=3, max_size=3),
     st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3),
