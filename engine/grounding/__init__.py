@@ -1,0 +1,1 @@
+"""Words held to what was measured: numbers replaced, conflicts flagged."""

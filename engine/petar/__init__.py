@@ -1,0 +1,1 @@
+"""PETAR: a mask-aware 3D vision-language model for PET/CT (arXiv 2510.27680)."""
