@@ -78,3 +78,7 @@ def main() -> None:
     except (NodeError, StorageError, EngineError) as exc:
         errors.print(str(exc), markup=False, style="red", soft_wrap=True)
         sys.exit(WRONG if isinstance(exc, BadSettings) else FAILED)
+    except OSError as exc:
+        said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror)
+        errors.print(said, markup=False, style="red", soft_wrap=True)
+        sys.exit(FAILED)

@@ -23,7 +23,7 @@ from pacsnode.cli.application import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from pacsnode.replay import Outcome
+    from pacsnode.replay.run import Outcome
     from pacsnode.settings import Destination
 
 DescriberName = Annotated[
@@ -105,8 +105,8 @@ def replay(
 ) -> None:
     """Report every case in files, without a network. Run again, it goes on where it stopped."""
     from pacsnode import log
-    from pacsnode.replay import Request
-    from pacsnode.replay import replay as run_replay
+    from pacsnode.replay.run import Request
+    from pacsnode.replay.run import replay as run_replay
 
     settings = settings_from(config, describe={} if describer is None else {"describer": describer})
     if out.exists() and not out.is_dir():

@@ -1,5 +1,4 @@
-"""Folders, files and archives in; SR files, findings.csv and run.json out."""
+"""Folders, files and archives in; SR files, findings.csv and run.json out.
 
-from pacsnode.replay.run import Outcome, Request, replay
-
-__all__ = ["Outcome", "Request", "replay"]
+`pacsnode.replay.run` is the door; worker processes load only what they report with.
+"""

@@ -40,6 +40,11 @@ def report_one(order: Order) -> CaseResult:
         return CaseResult.of_order(
             order, outcome, exc.code, str(exc), seconds=time.monotonic() - began
         )
+    except OSError as exc:
+        sentence = f"A file could not be read or written: {exc.strerror}."
+        return CaseResult.of_order(
+            order, "failed", "disk-fault", sentence, seconds=time.monotonic() - began
+        )
     except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
         # the text of a foreign error may quote the dataset, so that only its place is told
         sentence = f"The program failed on this case: {type(exc).__name__} at {_place(exc)}."

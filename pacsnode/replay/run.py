@@ -1,14 +1,16 @@
 """A replay from its inputs to its outputs."""
 
+import fcntl
 import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pacsnode.errors import BadSettings
 from pacsnode.replay.cases import CaseResult, Ledger, Order, write_findings
 from pacsnode.replay.manifest import write_manifest
 from pacsnode.replay.planning import Plan, Planned, plan_cases
@@ -17,7 +19,8 @@ from pacsnode.replay.sources import NotRead, files_of
 from pacsnode.replay.workers import run_all
 from pacsnode.settings import Settings
 from storage.archive import Archive
-from storage.errors import Unkeepable
+from storage.archive.door import INDEX_FILE
+from storage.errors import DiskFault, Unkeepable
 
 Progress = Callable[[str, int, int | None], None]  # what is done, how many so far, of how many
 
@@ -92,6 +95,15 @@ def replay(request: Request, progress: Progress = lambda *_: None) -> Outcome:
     began = time.monotonic()
     outcome = Outcome(request, datetime.now(UTC))
     request.out.mkdir(parents=True, exist_ok=True)
+    with _alone(request):
+        _fill(outcome, progress)
+        outcome.seconds = time.monotonic() - began
+        write_manifest(request.manifest, outcome)
+    return outcome
+
+
+def _fill(outcome: Outcome, progress: Progress) -> None:
+    request = outcome.request
     try:
         outcome.plan = _register_and_plan(request, outcome.files, progress)
         _report_all(request, outcome, progress)
@@ -99,14 +111,21 @@ def replay(request: Request, progress: Progress = lambda *_: None) -> Outcome:
         outcome.stopped = True
     with request.findings.open("w", encoding="utf-8", newline="") as stream:
         outcome.rows = write_findings(stream, outcome.results)
-    outcome.seconds = time.monotonic() - began
-    write_manifest(request.manifest, outcome)
-    return outcome
+
+
+@contextmanager
+def _alone(request: Request) -> Iterator[None]:
+    """Keep a second run of the same shard out of the folder. Raises BadSettings."""
+    with (request.out / f".lock{request.suffix}").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise BadSettings(f"Another replay is writing to {request.out}") from exc
+        yield
 
 
 def _register_and_plan(request: Request, files: Files, progress: Progress) -> Plan:
-    # the index says where files lie now: it is made anew from them, never trusted from before
-    shutil.rmtree(request.index, ignore_errors=True)
+    _forget_index(request.index)
     with Archive.open_in_place(request.index) as archive:
         for number, source in enumerate(files_of(request.inputs, request.out), start=1):
             progress("reading headers", number, None)
@@ -116,7 +135,7 @@ def _register_and_plan(request: Request, files: Files, progress: Progress) -> Pl
                 continue
             try:
                 kept = archive.register(source.path)
-            except Unkeepable as exc:
+            except (Unkeepable, DiskFault) as exc:
                 files.count("unreadable")
                 files.not_read.append(NotRead(source.origin, str(exc)))
                 continue
@@ -128,6 +147,13 @@ def _register_and_plan(request: Request, files: Files, progress: Progress) -> Pl
             archive, request.settings, request.out, request.shard, files.origins,
             lambda done, total: progress("pairing", done, total),
         )  # fmt: skip
+
+
+def _forget_index(index: Path) -> None:
+    """The index says where files lie now: it is made anew from them, never trusted from before."""
+    if index.exists() and not (index / INDEX_FILE).is_file():
+        raise BadSettings(f"{index} is there and is no index of ours: choose another --out")
+    shutil.rmtree(index, ignore_errors=True)
 
 
 def _report_all(request: Request, outcome: Outcome, progress: Progress) -> None:

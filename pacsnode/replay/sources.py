@@ -67,6 +67,9 @@ def _walk(folder: Path, out: Path) -> Iterator[Path]:
 
 
 def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
+    if not path.is_file():  # opening a pipe would wait for ever
+        yield NotRead(str(path), "is no regular file, or a link to nothing")
+        return
     try:
         kind = kind_of_archive(path)
         if kind is None:

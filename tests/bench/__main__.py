@@ -20,7 +20,7 @@ from pynetdicom import AE
 from rich.console import Console
 from rich.table import Table
 
-from pacsnode.replay import Request, replay
+from pacsnode.replay.run import Request, replay
 from pacsnode.settings import read_settings
 from tests.makers import make_ct, make_pet, make_seg, save
 from tests.peers import LOOPBACK, Orthanc, free_port

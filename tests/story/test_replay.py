@@ -1,6 +1,7 @@
 """Replay: files in, SR files and numbers out; resumed, sharded, and never stopped by one case."""
 
 import csv
+import fcntl
 import json
 import os
 import signal
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from pacsnode.replay import Outcome, Request, replay
+from pacsnode.errors import BadSettings
 from pacsnode.replay.cases import COLUMNS, CaseResult, Order
+from pacsnode.replay.run import Outcome, Request, replay
 from pacsnode.replay.workers import run_all
 from pacsnode.settings import read_settings
 from tests.makers import make_ct, make_pet, make_rtstruct, make_seg, save
@@ -166,6 +168,22 @@ def test_the_patient_is_in_no_output_but_the_reports(tmp_path: Path) -> None:
     outputs += [path.read_bytes() for path in (out / "index").iterdir() if path.is_file()]
     for said in (*outputs, ended.stdout.encode(), ended.stderr.encode()):
         assert b"canary" not in said.lower()
+
+
+def test_an_index_of_somebody_else_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "out" / "index").mkdir(parents=True)
+    (tmp_path / "out" / "index" / "theirs.txt").write_text("precious")
+    with pytest.raises(BadSettings, match="no index of ours"):
+        run(make_case(tmp_path / "in", "one"), out=tmp_path / "out")
+    assert (tmp_path / "out" / "index" / "theirs.txt").read_text() == "precious"
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BadSettings, match="Another replay"):
+            run(tmp_path / "in", out=tmp_path / "out")
 
 
 def test_an_rtstruct_gets_the_seg_its_sr_refers_to(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the inputs of a replay come down to: folders, files, archives, DICOMDIRs, and traps."""
 
 import io
+import os
 import subprocess
 import tarfile
 import zipfile
@@ -185,3 +186,11 @@ def test_dicom_whose_preamble_says_zip_is_dicom(objects: list[Path], tmp_path: P
     polyglot = tmp_path / "polyglot.dcm"
     polyglot.write_bytes(content)
     assert kind_of_archive(polyglot) is None
+
+
+def test_pipes_and_links_to_nothing_are_told_and_waited_for_by_nobody(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "pipe")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "nowhere")
+    found = _read([tmp_path / "in"], tmp_path)
+    assert [type(one) for one in found] == [NotRead, NotRead]
