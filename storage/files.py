@@ -58,8 +58,8 @@ class Objects:
             for folder in (objects, self._incoming, *missing):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if missing:
-                sync_folder(objects)
-                sync_folder(self.root)
+                for folder in (objects, self.root, self.root.parent):
+                    sync_folder(folder)
 
     def path_of(self, sha256: str) -> Path:
         """Where the object of that digest lies, relative to the root."""

@@ -17,8 +17,9 @@ SEQUENCE_END: Final = 0xFFFEE0DD
 PIXEL_DATA: Final = 0x7FE00010
 FIRST_GROUP: Final = 0x0008  # PS3.5 7.1: groups below belong to commands, files and media
 
-# far beyond what modalities write; they bound the time and memory a hostile object can cost
-MOST_ELEMENTS: Final = 2_000_000
+# beyond what is written in earnest (a SEG of 20,000 frames has some 800,000 elements); they bound
+# the time and memory that a hostile object can cost
+MOST_ELEMENTS: Final = 1_000_000
 DEEPEST: Final = 32
 
 SEQUENCES: Final = frozenset(tag for tag in keyword_dict.values() if dictionary_VR(tag) == "SQ")
@@ -83,9 +84,7 @@ class _Scanner:
 
     def prefix(self, at: int, end: int, implicit: bool) -> tuple[int, str, int, int]:
         """Tag, VR, stated length, and where the value begins."""
-        self.count += 1
-        if self.count > MOST_ELEMENTS:
-            raise Unkeepable(f"More than {MOST_ELEMENTS} elements")
+        self.counted()
         if end - at < 8:
             raise Unkeepable("The object was cut off within an element's tag or length")
         if implicit:
@@ -171,11 +170,16 @@ class _Scanner:
         raise Unkeepable("The compressed pixel data have no end: they were cut off")
 
     def item_prefix(self, at: int, end: int) -> tuple[int, int, int]:
-        self.count += 1
-        if self.count > MOST_ELEMENTS or end - at < 8:
+        self.counted()
+        if end - at < 8:
             raise Unkeepable("The object was cut off within a sequence")
         group, number, length = self.tag_length(self.encoded, at)
         return group << 16 | number, length, at + 8
+
+    def counted(self) -> None:
+        self.count += 1
+        if self.count > MOST_ELEMENTS:
+            raise Unkeepable(f"More than {MOST_ELEMENTS} elements and items")
 
     def closed(self, start: int, stop: int, items: list[Elements]) -> Element:
         return Element("SQ", start, stop, self.little_endian, tuple(items))

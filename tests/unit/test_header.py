@@ -253,6 +253,12 @@ def test_sequences_nest_only_so_deep(small: bytes, private: bool) -> None:
             read_header(deep, ExplicitVRLittleEndian)
 
 
+def test_elements_are_counted(small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.header.elements.MOST_ELEMENTS", 40)
+    with pytest.raises(Unkeepable, match="More than 40"):
+        read_header(small, ExplicitVRLittleEndian)
+
+
 def test_a_broken_private_sequence_is_the_vendors_own(small: bytes) -> None:
     at = small.index(b"\x10\x00\x10\x00PN")
     broken = b"\x09\x00\x10\x10SQ\x00\x00\x06\x00\x00\x00broken"
