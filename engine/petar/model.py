@@ -49,8 +49,8 @@ class PatchEmbedding(nn.Module):
         self.position_embeddings = nn.Parameter(torch.zeros(1, config.tokens, config.width))
 
     def forward(self, view: Tensor) -> Tensor:
-        embedded: Tensor = self.patch_embeddings(view)  # (B, N, C)
-        return embedded + self.position_embeddings
+        embedded: Tensor = self.patch_embeddings(view) + self.position_embeddings
+        return embedded  # (B, N, C)
 
 
 class Attention(nn.Module):
@@ -96,7 +96,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        added: Tensor = x + self.mlp(self.norm2(x))
+        return added
 
 
 class Tower(nn.Module):
@@ -157,7 +158,7 @@ class Projector(nn.Module):
 
     def pool(self, features: Tensor) -> Tensor:
         """(B, N, F) -> (B, V, F)."""
-        b, n, f = features.shape
+        b, _, f = features.shape
         grid = features.transpose(1, 2).reshape(b, f, *self.grid)
         return F.avg_pool3d(grid, self.pooling, self.pooling).flatten(2).transpose(1, 2)
 

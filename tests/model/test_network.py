@@ -115,9 +115,7 @@ def test_words_equal_a_plain_phi3_on_the_same_embeddings(shared: bool) -> None:
     with torch.no_grad():
         visual = published_visual_tokens(network, views)
         words = plain.get_input_embeddings()(torch.tensor(PROMPT))
-        inputs = torch.cat(
-            [words[:1].expand(3, 1, -1), visual, words[9:].expand(3, -1, -1)], dim=1
-        )
+        inputs = torch.cat([words[:1].expand(3, 1, -1), visual, words[9:].expand(3, -1, -1)], dim=1)
         theirs = plain.generate(
             inputs_embeds=inputs,
             attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long),
