@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 from pacsnode import log
 
-LARGEST_PDU = 1 << 20  # bytes; an A-ASSOCIATE-RQ of 128 contexts needs some 20 KiB
+LARGEST_P_DATA = 1 << 20  # bytes
+# 128 contexts of 24 syntaxes each need 84 KiB; pynetdicom decodes in time that grows as a square,
+# half a minute for 1 MiB
+LARGEST_OTHER = 1 << 17
+P_DATA_TF = 4
 HEADER_LENGTH = 6  # PS3.8 9.3.1: type, reserved, length of the rest
 
 
@@ -23,7 +27,6 @@ class Bounds:
     first_pdu_s: float
     later_pdu_s: float
     unanswered_bytes: int
-    pdu_bytes: int = LARGEST_PDU
 
 
 class GuardedConnection(socket.socket):
@@ -97,7 +100,8 @@ class GuardedConnection(socket.socket):
         self._header += found[:wanted]
         if len(self._header) == HEADER_LENGTH:
             self._remaining = int.from_bytes(self._header[2:], "big")
-            if self._remaining > self._bounds.pdu_bytes:
+            largest = LARGEST_P_DATA if self._header[0] == P_DATA_TF else LARGEST_OTHER
+            if self._remaining > largest:
                 raise self._cut(f"a PDU claims {self._remaining} bytes")
             if self._remaining == 0:
                 self._end()

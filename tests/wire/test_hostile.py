@@ -72,6 +72,18 @@ def test_a_pdu_of_200_mib_is_cut_at_its_header(node: Node, when: str) -> None:
     assert echoscu(node.port).returncode == 0
 
 
+def test_a_request_too_large_to_decode_in_time_is_cut_at_its_header(node: Node) -> None:
+    contexts = {1: (VERIFICATION, [IMPLICIT] * 2000)}
+    body = associate_request(contexts, "BOMB", "PACSNODE")[6:] * 10
+    began = time.monotonic()
+    with socket.create_connection((LOOPBACK, node.port), 10) as connection:
+        with suppress(OSError):
+            connection.sendall(pdu(1, body))
+        with suppress(ConnectionError):
+            assert connection.recv(1) == b""
+    assert time.monotonic() - began < 2
+
+
 def test_an_object_beyond_the_limit_ends_its_association_alone(
     archive: Archive, data: Path
 ) -> None:
