@@ -180,3 +180,10 @@ def test_codes_need_value_and_scheme() -> None:
 def test_moments(day: str, time: str, expected: str | None) -> None:
     found = moment({"D": day, "T": time}, "D", "T")
     assert (found.isoformat() if found else None) == expected
+
+
+def test_a_single_frame_image_may_say_that_it_has_one_frame() -> None:
+    stated = series(slices=5, NumberOfFrames=1)
+    assert len(stack_of(stated).positions_mm) == 5
+    unknown = series(slices=5, NumberOfFrames=30)  # frames whose places nobody states
+    assert stack_of(unknown).positions_mm == ()
