@@ -6,16 +6,20 @@ import sys
 from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.settings import Settings
-from pacsnode.worker.running import run
+from pacsnode.worker.lifeline import Lifeline
 from storage.errors import StorageError
 
 
 def main() -> int:
     """Read the settings, one line of JSON, and work until standard input ends."""
     settings = Settings.model_validate_json(sys.stdin.buffer.readline())
+    lifeline = Lifeline(sys.stdin.buffer)
     log.set_up(settings.log_level)
     try:
-        return run(settings, lifeline=sys.stdin.buffer)
+        # loaded only now: the lifeline counts while this takes its seconds
+        from pacsnode.worker.running import work
+
+        return work(settings, lifeline=lifeline)
     except (NodeError, StorageError) as exc:
         log.event("worker-cannot-start", error=exc, reason=str(exc))
         return 1

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
 
 from engine.describing.template import Template
 from engine.finding import Describer
@@ -24,6 +23,7 @@ from pacsnode.jobs.workflows import work_at
 from pacsnode.settings import Settings
 from pacsnode.worker.bookmark import Bookmark
 from pacsnode.worker.deciding import decide
+from pacsnode.worker.lifeline import Lifeline
 from pacsnode.worker.linking import Links
 from pacsnode.worker.watching import Watch
 from storage.archive import Archive
@@ -38,16 +38,14 @@ STUCK = 75  # exit status: EX_TEMPFAIL of sysexits.h
 DRAIN_S = 5
 
 
-def run(settings: Settings, *, lifeline: BinaryIO | None = None) -> int:
+def work(settings: Settings, *, lifeline: Lifeline | None = None) -> int:
     """Work until SIGTERM, SIGINT or the end of `lifeline`; gives the exit code.
 
     With a lifeline SIGINT is left to the process at its other end, which is told by the same
     terminal. Raises NodeError where another worker has this home, StorageError.
     """
-    stopping = threading.Event()
+    stopping = lifeline.take() if lifeline is not None else threading.Event()
     _stop_on_signals(stopping, interrupts=lifeline is None)
-    if lifeline is not None:
-        threading.Thread(target=_until_end, args=(lifeline, stopping), daemon=True).start()
     with working(settings, check=lifeline is None) as worker:
         log.event("worker-ready", pid=os.getpid())
         while not stopping.wait(POLL_S):
@@ -197,9 +195,3 @@ def _stop_on_signals(stopping: threading.Event, *, interrupts: bool) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal if interrupts else signal.SIG_IGN)
-
-
-def _until_end(lifeline: BinaryIO, stopping: threading.Event) -> None:
-    while lifeline.read(4096):
-        pass
-    stopping.set()

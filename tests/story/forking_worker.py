@@ -11,7 +11,7 @@ from types import FrameType
 
 from pacsnode import log
 from pacsnode.settings import Settings
-from pacsnode.worker.running import run
+from pacsnode.worker.running import work
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     while not stopping:
         child = os.fork()
         if child == 0:
-            os._exit(run(settings))
+            os._exit(work(settings))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 the test reads it
     return 0
