@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from engine.petar.config import PetarConfig, Size, VisionConfig
 from engine.petar.model import PetarNetwork
@@ -188,7 +188,10 @@ def _built(config: PetarConfig, weights: dict[str, Tensor]) -> PetarNetwork:
 def _tokenizer(folder: Path, config: PetarConfig) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
+            folder,
+            config=PreTrainedConfig(),  # config.json names code that is not run, and says no more
+            trust_remote_code=False,
+            local_files_only=True,
         )
     except (OSError, ValueError, ImportError, KeyError, TypeError) as exc:
         raise UnusableCheckpoint(f"{folder.name} holds no tokenizer that can be read") from exc
