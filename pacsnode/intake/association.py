@@ -89,7 +89,7 @@ class Listener:
                 evt_handlers=[
                     (evt.EVT_FSM_TRANSITION, _on_transition),
                     (evt.EVT_REQUESTED, self._on_requested),
-                    (evt.EVT_SOP_COMMON, self._on_common_extended),
+                    (evt.EVT_SOP_COMMON, self._on_class_negotiation),
                     (evt.EVT_ESTABLISHED, self._on_established),
                     (evt.EVT_C_STORE, self._on_store),
                     (evt.EVT_RELEASED, self._on_end, ["association-released", logging.INFO]),
@@ -151,7 +151,7 @@ class Listener:
                 supported.append(build_context(sop_class, list(ordered)))
         return supported
 
-    def _on_common_extended(self, event: evt.Event) -> dict[UID, Any]:
+    def _on_class_negotiation(self, event: evt.Event) -> dict[UID, Any]:
         # tells pynetdicom that private and new classes, too, belong to the storage service
         answers = {}
         for context in event.assoc.acceptor.supported_contexts:
