@@ -44,9 +44,10 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
         states = Counter[str](decision.state for decision in latest)
         disk = shutil.disk_usage(archive.root)
         quarantined = archive.quarantined()
+        counts = archive.counts()
         answer: dict[str, Any] = {
-            "objects": dict(archive.counts()),
-            "studies": len(archive.studies()),
+            "studies": counts.pop("studies"),
+            "objects": counts,
             "masks": {state: states[state] for state in STATES if states[state]},
             "attention": [_told(line) for line in latest if line.state in ("refused", "failed")],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
@@ -64,11 +65,11 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
     console.print(table)
     for line in answer["attention"]:
         text = f"{line['state']} ({line['code']}): mask {line['mask_instance_uid']}"
-        console.print(text, style="yellow", markup=False)
+        console.print(text, style="yellow", markup=False, soft_wrap=True)
         for reason in line["reasons"]:
-            console.print(f"  {reason}", markup=False)
+            console.print(f"  {reason}", markup=False, soft_wrap=True)
     for uid in answer["quarantined"]:
-        console.print(f"quarantined: {uid}", style="yellow")
+        console.print(f"quarantined: {uid}", style="yellow", markup=False)
 
 
 def why(
@@ -150,7 +151,8 @@ def show(
 
 def _print_report(report: "ReadReport") -> None:
     console.print(_meaning(report.title) or "Structured report", style="bold", markup=False)
-    console.print(f"SR {report.sop_instance_uid} of study {report.study_instance_uid}")
+    said = f"SR {report.sop_instance_uid} of study {report.study_instance_uid}"
+    console.print(said, markup=False, soft_wrap=True)
     for comment in report.comments:
         console.print(comment, markup=False)
     if not report.findings:

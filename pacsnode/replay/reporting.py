@@ -98,7 +98,7 @@ def rows_of(report: Report, order: Order, sr_uid: str) -> Iterator[dict[str, Any
     rows = [shared | _row(finding) for finding in report.findings]
     rows += [shared | _unreported_row(segment) for segment in report.unreported]
     for row in sorted(rows, key=lambda row: int(row["segment_number"])):
-        row["flags"] = [*dict.fromkeys((*row["flags"], *order.flags))]
+        row["flags"] = [*dict.fromkeys((*row["flags"], *report.scan.suv.flags, *order.flags))]
         yield row
 
 

@@ -1,6 +1,7 @@
 """The command line: exit codes, JSON, plain errors, and that nothing heavy is loaded."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from pacsnode.cli import app, main
 from storage.archive import Archive
 from tests.conftest import ROOT
 from tests.makers import make_pet, make_seg, save
-from tests.peers import Receiver, encoded_dataset
+from tests.peers import Receiver, echoscu, encoded_dataset
 
 HEAVY = ("torch", "transformers", "monai", "highdicom", "dbos", "SimpleITK", "matplotlib", "scipy")
 COMMANDS = (
@@ -43,18 +44,25 @@ def as_program(*arguments: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A node's home with one study in its archive."""
+    folder = tmp_path_factory.mktemp("kept")
     pet = make_pet()
     hot = np.zeros((8, 32, 32), bool)
     hot[3:6, 12:18, 12:18] = True
-    paths = save([*pet, make_seg({"Lesion": hot}, pet)], tmp_path / "objects")
-    with Archive.open(tmp_path / "home" / "archive") as archive:
+    paths = save([*pet, make_seg({"Lesion": hot}, pet)], folder / "objects")
+    with Archive.open(folder / "home" / "archive") as archive:
         for path in paths:
             encoded, syntax = encoded_dataset(path)
             archive.keep(encoded, transfer_syntax_uid=syntax, calling_ae="TEST")
-    return tmp_path / "home"
+    return folder / "home"
+
+
+@pytest.fixture
+def home(kept: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    return Path(shutil.copytree(kept, tmp_path / "home"))
 
 
 def test_help_names_every_command() -> None:
@@ -179,6 +187,28 @@ def test_check_says_when_a_peer_takes_no_reports(tmp_path: Path) -> None:
         code, out = run("check", f"R@127.0.0.1:{receiver.port}", "--home", tmp_path)
     assert code == 1
     assert "does not take Comprehensive 3D SR" in out
+
+
+@pytest.mark.wire
+def test_serve_says_where_it_listens_and_ends_in_good_order(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "pacsnode", "serve", "--home", str(tmp_path / "home"),
+            "--port", "0", "--ae-title", "NODE", "--quiet-s", "1",
+            "--destination", "PACS@127.0.0.1:104",
+        ],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    with process, process.stderr as said:
+        listening = next(line for line in said if line.startswith("Listening on "))
+        host, port = listening.split()[-1].rsplit(":", 1)
+        assert host == "127.0.0.1"
+        assert echoscu(int(port), called="NODE").returncode == 0
+        process.terminate()
+        rest = said.read()
+        assert process.wait(30) == 0, rest
+    assert "Traceback" not in rest
 
 
 def test_show_reads_other_tools_reports(data: Path) -> None:
