@@ -16,6 +16,8 @@ from pacsnode.cli import app
 from pacsnode.demo import tour
 from pacsnode.demo.peers import NotSent, receiving, send_study
 from pacsnode.demo.truth import AXES, RELATIVE, compare
+from pacsnode.replay.run import Request, replay
+from pacsnode.settings import read_settings
 from tests.conftest import find_peer
 from tests.makers import make_pet, save
 from tests.peers import Receiver, free_port
@@ -39,6 +41,11 @@ def test_the_demo_in_full(tmp_path: Path) -> None:
     assert Path(answer["picture"]).read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "study" / "PET").is_dir()
     assert "Phantom" not in ended.stdout + ended.stderr
+    # the same objects by the other door: one and the same document
+    replayed = replay(Request((tmp_path / "study",), tmp_path / "out", read_settings(None)))
+    assert not replayed.failed
+    [again] = (tmp_path / "out").glob("2.25.*/*.dcm")
+    assert dcmread(again).SOPInstanceUID == dcmread(answer["sr"]).SOPInstanceUID
 
 
 def finding_of(**measured: float) -> ReadFinding:
