@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 DescriberName = Annotated[
     str | None,
-    typer.Option("--describer", help="Who writes the words: template.", show_default=""),
+    typer.Option("--describer", help="Who writes the words: template.", show_default=False),
 ]
 
 
 def serve(
     config: Config = None,
     home: Home = None,
-    ae_title: Annotated[str | None, typer.Option(help="Our AE title.", show_default="")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="")] = None,
+    ae_title: Annotated[str | None, typer.Option(help="Our AE title.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default=False)] = None,
     destination: Annotated[
         list[str] | None,
         typer.Option(help="Where reports go: AET@HOST:PORT; may be given more than once."),
     ] = None,
     quiet_s: Annotated[
         float | None,
-        typer.Option(help="Seconds without a new object: a study is whole.", show_default=""),
+        typer.Option(help="Seconds without a new object: a study is whole.", show_default=False),
     ] = None,
     describer: DescriberName = None,
 ) -> None:
