@@ -96,8 +96,6 @@ def _context(report: Report, style: ReportStyle) -> Iterator[Dataset]:
     yield items.text(codes.DEVICE_OBSERVER_MODEL_NAME, MANUFACTURER, observed)
     yield items.text(codes.DEVICE_OBSERVER_SERIAL_NUMBER, serial, observed)
     yield items.code(codes.PROCEDURE_REPORTED, codes.PET_PROCEDURE, "HAS CONCEPT MOD")
-    if report.scan.ct is not None:
-        yield items.code(codes.PROCEDURE_REPORTED, codes.CT_PROCEDURE, "HAS CONCEPT MOD")
 
 
 def _notes(report: Report, without_voxels: tuple[Finding, ...]) -> Iterator[Dataset]:

@@ -36,9 +36,8 @@ def test_a_code_means_what_the_standard_says(name):
         assert code.meaning in _meanings(code.scheme_designator).get(code.value, set())
 
 
-def test_the_procedures_are_of_cid_100():
+def test_the_procedure_is_of_cid_100():
     assert dictionary.cid100.PETUnspecifiedBodyRegion == codes.PET_PROCEDURE
-    assert dictionary.cid100.CTUnspecifiedBodyRegion == codes.CT_PROCEDURE
 
 
 def test_no_two_names_have_one_code():
