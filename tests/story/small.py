@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -54,7 +55,8 @@ def small_study(name: str, **seg_attributes: Any) -> SmallStudy:
     lesion[HOT] = True
     pet = make_pet(values, study=name, frame_of_reference=name)
     ct = make_ct(np.zeros(values.shape), study=name, frame_of_reference=name)
-    seg = make_seg({"Lesion": lesion}, pet, series=f"seg {name}", **seg_attributes)
+    # a SEG shares elements with its source, and an attribute set in one would change in both
+    seg = make_seg({"Lesion": lesion}, deepcopy(pet), series=f"seg {name}", **seg_attributes)
     return SmallStudy(pet, ct, seg)
 
 
