@@ -1,7 +1,9 @@
 """Drawn planes onto the PET grid: by where each lies in space, never by its number."""
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -50,22 +52,28 @@ def place(planes: Sequence[DrawnPlane], pet: Grid) -> Placed:
 
     Raises Unusable with code `outside-pet` when no drawn pixel lies in the PET.
     """
-    voxels = np.zeros(pet.shape, np.bool_)  # pages that nothing touches cost no memory
-    touched = sum(_mark(voxels, plane, pet) for plane in planes)
+    voxels = unmarked(pet)
+    marked, touched = np.sum([_mark(voxels, plane, pet) for plane in planes], axis=0).tolist()
     volumes_cm3 = np.array([_pixel_volume_cm3(plane) * plane.pixels.sum() for plane in planes])
     centres = np.array([_centre_lps_mm(plane) for plane in planes])
     outside = [_count_outside(plane, pet) for plane in planes]
-    is_marked = bool(touched and voxels.any())
-    if not is_marked and sum(outside) == sum(int(plane.pixels.sum()) for plane in planes):
+    if not marked and sum(outside) == sum(int(plane.pixels.sum()) for plane in planes):
         raise Unusable("it lies wholly outside the PET", code="outside-pet")
     flags = ["partly-outside-pet"] if any(outside) else []
-    if not is_marked:
+    if not marked:
         flags.append("below-pet-resolution")
     x, y, z = np.average(centres, axis=0, weights=volumes_cm3).tolist()
     return Placed(voxels, float(volumes_cm3.sum()), (x, y, z), touched, tuple(flags))
 
 
-def _mark(voxels: Bool, plane: DrawnPlane, pet: Grid) -> int:
+def unmarked(grid: Grid) -> Bool:
+    """A mask of False; what is never written takes no memory (zeros from the heap would)."""
+    pages = mmap.mmap(-1, prod(grid.shape), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, np.bool_).reshape(grid.shape)
+
+
+def _mark(voxels: Bool, plane: DrawnPlane, pet: Grid) -> tuple[int, int]:
+    """How many voxels the plane marked, and how many of the array it touched."""
     into_frame = np.linalg.inv(plane.grid_affine) @ pet.affine
     axes = _parallel_axes(into_frame[:3, :3], pet.shape)
     if axes is None:
@@ -88,7 +96,7 @@ def _parallel_axes(linear: Float, shape: tuple[int, int, int]) -> tuple[int, int
 
 def _mark_parallel(
     voxels: Bool, plane: DrawnPlane, into_frame: Float, axes: tuple[int, int, int]
-) -> int:
+) -> tuple[int, int]:
     middle = (np.array(voxels.shape) - 1) / 2
     offsets = into_frame[:3, :3] @ middle + into_frame[:3, 3]
     coordinates = [
@@ -98,10 +106,12 @@ def _mark_parallel(
     in_slab = np.flatnonzero((coordinates[0] >= plane.lower) & (coordinates[0] < plane.upper))
     rows, from_rows = _nearest(coordinates[1], plane.first_row, plane.pixels.shape[0])
     columns, from_columns = _nearest(coordinates[2], plane.first_column, plane.pixels.shape[1])
-    if len(in_slab) and len(rows) and len(columns):
-        view = voxels.transpose(axes)
-        view[np.ix_(in_slab, rows, columns)] |= plane.pixels[np.ix_(from_rows, from_columns)]
-    return len(in_slab) * len(rows) * len(columns)
+    touched = len(in_slab) * len(rows) * len(columns)
+    if not touched:
+        return 0, 0
+    pixels = plane.pixels[np.ix_(from_rows, from_columns)]
+    voxels.transpose(axes)[np.ix_(in_slab, rows, columns)] |= pixels
+    return len(in_slab) * int(pixels.sum()), touched
 
 
 def _nearest(
@@ -113,7 +123,7 @@ def _nearest(
     return hit, nearest[hit]
 
 
-def _mark_oblique(voxels: Bool, plane: DrawnPlane, into_frame: Float) -> int:
+def _mark_oblique(voxels: Bool, plane: DrawnPlane, into_frame: Float) -> tuple[int, int]:
     rows, columns = plane.pixels.shape
     corners = np.array(
         [
@@ -127,7 +137,7 @@ def _mark_oblique(voxels: Bool, plane: DrawnPlane, into_frame: Float) -> int:
     first = np.clip(np.floor(box.min(axis=0)), 0, voxels.shape).astype(int)
     end = np.clip(np.ceil(box.max(axis=0)) + 1, 0, voxels.shape).astype(int)
     if np.any(end <= first):
-        return 0
+        return 0, 0
     index = np.stack(np.meshgrid(*map(np.arange, first, end), indexing="ij"), axis=-1)
     depth, row, column = np.moveaxis(index @ into_frame[:3, :3].T + into_frame[:3, 3], -1, 0)
     row = np.floor(np.round(row, DECIMALS) + 0.5).astype(np.intp) - plane.first_row
@@ -136,7 +146,7 @@ def _mark_oblique(voxels: Bool, plane: DrawnPlane, into_frame: Float) -> int:
     hit &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     hit[hit] = plane.pixels[row[hit], column[hit]]
     voxels[tuple(map(slice, first, end))] |= hit
-    return int(hit.size)
+    return int(hit.sum()), int(hit.size)
 
 
 def _pixel_volume_cm3(plane: DrawnPlane) -> float:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from engine.geometry import Grid
 from engine.reading.content import Unusable
 from engine.reading.evenodd import TooManyCrossings, area_and_centroid, filled
-from engine.reading.placing import Placed
+from engine.reading.placing import Placed, unmarked
 from engine.reading.planes import plane_at, slabs
 from engine.reading.rt_planes import RoiPlanes
 
@@ -24,7 +24,7 @@ def fill(roi: RoiPlanes, pitch_mm: float, pet: Grid) -> Placed:
     spacing_k, spacing_j, spacing_i = pet.spacing_mm
     plane_of_slice = plane_at(np.arange(pet.shape[0], dtype=np.float64) * spacing_k, lower, upper)
     try:
-        voxels, touched = _filled(roi, plane_of_slice, pet)
+        voxels, marked, touched = _filled(roi, plane_of_slice, pet)
         areas = np.array([area_and_centroid(polygons) for polygons in roi.polygons])
     except TooManyCrossings as exc:
         raise Unusable("its contours are too entangled", code="contour-too-complex") from exc
@@ -32,8 +32,7 @@ def fill(roi: RoiPlanes, pitch_mm: float, pet: Grid) -> Placed:
     if not volumes_cm3.sum() > 0:
         raise Unusable("its contours enclose no area", code="empty-segment")
     meets, is_within = _extent(roi, pet)
-    is_marked = bool(touched and voxels.any())
-    if not is_marked and not meets:
+    if not marked and not meets:
         raise Unusable("it lies wholly outside the PET", code="outside-pet")
     i, j = np.average(areas[:, 1:], axis=0, weights=volumes_cm3)
     k = np.average(roi.planes_mm, weights=volumes_cm3) / spacing_k
@@ -41,16 +40,16 @@ def fill(roi: RoiPlanes, pitch_mm: float, pet: Grid) -> Placed:
     flags = [*roi.flags]
     if not is_within:
         flags.append("partly-outside-pet")
-    if not is_marked:
+    if not marked:
         flags.append("below-pet-resolution")
     return Placed(voxels, float(volumes_cm3.sum()), (x, y, z), touched, tuple(flags))
 
 
 def _filled(
     roi: RoiPlanes, plane_of_slice: npt.NDArray[np.intp], pet: Grid
-) -> tuple[npt.NDArray[np.bool_], int]:
-    voxels = np.zeros(pet.shape, np.bool_)  # pages that nothing touches cost no memory
-    touched = 0
+) -> tuple[npt.NDArray[np.bool_], int, int]:
+    voxels = unmarked(pet)
+    marked = touched = 0
     for plane in np.unique(plane_of_slice[plane_of_slice >= 0]).tolist():
         polygons = roi.polygons[plane]
         first, end = _box(polygons, pet)
@@ -61,7 +60,8 @@ def _filled(
         for k in np.flatnonzero(plane_of_slice == plane).tolist():
             voxels[k, first[1] : end[1], first[0] : end[0]] = pixels
             touched += pixels.size
-    return voxels, touched
+            marked += int(pixels.sum())
+    return voxels, marked, touched
 
 
 def _box(polygons: Sequence[Float], pet: Grid) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

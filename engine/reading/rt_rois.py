@@ -81,7 +81,7 @@ def read_rois(instance: Instance) -> tuple[Roi, ...]:
 
 def points_lps_mm(contours: Sequence[Contour]) -> list[Float]:
     """The points [n, 3] of each contour. Raises Unusable for what is no list of points."""
-    texts = [_contour_data(contour.item) for contour in contours]
+    texts = [_coordinates(contour.item) for contour in contours]
     if sum(map(len, texts)) > 3 * MAX_POINTS:
         raise Unusable(f"it has more than {MAX_POINTS} contour points", code="too-many-points")
     return [_points(text) for text in texts]
@@ -97,7 +97,7 @@ def _points(texts: Sequence[object]) -> Float:
     return values.reshape(-1, 3)
 
 
-def _contour_data(item: Dataset) -> Sequence[object]:
+def _coordinates(item: Dataset) -> Sequence[object]:
     """The values unconverted where pydicom has not touched them yet: there are so many."""
     try:
         element: Any = item.get_item(CONTOUR_DATA)

@@ -2,21 +2,28 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from engine.errors import GridMismatch, Unreadable
 from engine.reading.attributes import Attributes
-from engine.reading.part10 import FOREIGN, Instance
+from engine.reading.part10 import Instance
 from engine.reading.planes import distinct_positions, pitch_of, slabs
+from engine.reading.unconverted import decimals, item_of, whole_number
 
 Float = npt.NDArray[np.float64]
 
 MAX_FRAMES = 2**18
 UNIT_TOLERANCE = 1e-3
+
+PLANE_POSITION, IMAGE_POSITION = BaseTag(0x00209113), BaseTag(0x00200032)
+PLANE_ORIENTATION, IMAGE_ORIENTATION = BaseTag(0x00209116), BaseTag(0x00200037)
+PIXEL_MEASURES, PIXEL_SPACING = BaseTag(0x00289110), BaseTag(0x00280030)
+SPACING_BETWEEN_SLICES, SLICE_THICKNESS = BaseTag(0x00180088), BaseTag(0x00180050)
+SEGMENT_IDENTIFICATION, REFERENCED_SEGMENT_NUMBER = BaseTag(0x0062000A), BaseTag(0x0062000B)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +62,18 @@ class _Lie:
     spacing: tuple[float, ...]
     between_mm: float | None
     thickness_mm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the Shared Functional Groups state for every frame."""
+
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    between: tuple[float, ...] | None
+    thickness: tuple[float, ...] | None
+    segment_number: int | None
 
 
 def read_seg_header(instance: Instance) -> SegHeader:
@@ -104,9 +123,9 @@ def _frames(instance: Instance, top: Attributes, kind: str) -> tuple[FrameHeader
             f"SEG {uid}: NumberOfFrames is {stated:g}, its functional groups are {len(groups)}",
             code="frame-count",
         )
-    shared = next(iter(top.items("SharedFunctionalGroupsSequence")), Dataset())
-    lies = [_lie((group, shared), uid) for group in groups]
-    numbers = [None if kind == "LABELMAP" else _segment_number((g, shared), uid) for g in groups]
+    shared = _shared(next(iter(top.items("SharedFunctionalGroupsSequence")), Dataset()))
+    lies = [_lie(group, shared, uid) for group in groups]
+    numbers = [None if kind == "LABELMAP" else _segment_number(g, shared, uid) for g in groups]
     frames: list[FrameHeader | None] = [None] * len(groups)
     by_direction = defaultdict(list)
     for index, lie in enumerate(lies):
@@ -118,31 +137,49 @@ def _frames(instance: Instance, top: Attributes, kind: str) -> tuple[FrameHeader
     return tuple(frame for frame in frames if frame is not None)
 
 
-def _lie(places: tuple[Dataset, ...], uid: str) -> _Lie:
-    position = _floats(places, "PlanePositionSequence", "ImagePositionPatient", 3)
-    orientation = _floats(places, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
-    spacing = _floats(places, "PixelMeasuresSequence", "PixelSpacing", 2)
+def _shared(group: Dataset) -> _Shared:
+    measures = item_of(group, PIXEL_MEASURES)
+    identified = item_of(group, SEGMENT_IDENTIFICATION)
+    return _Shared(
+        position=decimals(item_of(group, PLANE_POSITION), IMAGE_POSITION, 3),
+        orientation=decimals(item_of(group, PLANE_ORIENTATION), IMAGE_ORIENTATION, 6),
+        spacing=decimals(measures, PIXEL_SPACING, 2),
+        between=decimals(measures, SPACING_BETWEEN_SLICES, 1),
+        thickness=decimals(measures, SLICE_THICKNESS, 1),
+        segment_number=whole_number(identified, REFERENCED_SEGMENT_NUMBER),
+    )
+
+
+def _lie(group: Dataset, shared: _Shared, uid: str) -> _Lie:
+    position = decimals(item_of(group, PLANE_POSITION), IMAGE_POSITION, 3) or shared.position
+    orientation = (
+        decimals(item_of(group, PLANE_ORIENTATION), IMAGE_ORIENTATION, 6) or shared.orientation
+    )
+    measures = item_of(group, PIXEL_MEASURES)
+    spacing = decimals(measures, PIXEL_SPACING, 2) or shared.spacing
     if position is None or orientation is None or spacing is None or min(spacing) <= 0:
         raise Unreadable(
             f"SEG {uid}: a frame states no ImagePositionPatient, ImageOrientationPatient or"
             " PixelSpacing",
             code="unplaced-frame",
         )
-    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    between = decimals(measures, SPACING_BETWEEN_SLICES, 1) or shared.between
+    thickness = decimals(measures, SLICE_THICKNESS, 1) or shared.thickness
+    return _Lie(
+        position, orientation, spacing,
+        between[0] if between else None, thickness[0] if thickness else None,
+    )  # fmt: skip
+
+
+def _stacked(lies: list[_Lie], uid: str) -> list[tuple[Float, float, float]]:
+    first = lies[0]
+    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     gram = np.array((row @ row - 1, column @ column - 1, row @ column))
     if np.abs(gram).max() > UNIT_TOLERANCE:
         raise GridMismatch(
             f"SEG {uid}: ImageOrientationPatient holds no two perpendicular unit vectors",
             code="bad-orientation",
         )
-    between = _float(places, "PixelMeasuresSequence", "SpacingBetweenSlices")
-    thickness = _float(places, "PixelMeasuresSequence", "SliceThickness")
-    return _Lie(position, orientation, spacing, between, thickness)
-
-
-def _stacked(lies: list[_Lie], uid: str) -> list[tuple[Float, float, float]]:
-    first = lies[0]
-    row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
     normal = np.cross(row, column)
     positions = np.array([lie.position for lie in lies])
     planes, plane_of = distinct_positions(positions @ normal)
@@ -163,40 +200,12 @@ def _stacked(lies: list[_Lie], uid: str) -> list[tuple[Float, float, float]]:
     return [(affine, *end) for affine, end in zip(affines, ends.tolist(), strict=True)]
 
 
-def _segment_number(places: tuple[Dataset, ...], uid: str) -> int:
-    number = _float(places, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+def _segment_number(group: Dataset, shared: _Shared, uid: str) -> int:
+    number = whole_number(item_of(group, SEGMENT_IDENTIFICATION), REFERENCED_SEGMENT_NUMBER)
+    if number is None:
+        number = shared.segment_number
     if number is None:
         raise Unreadable(
             f"SEG {uid}: a frame states no ReferencedSegmentNumber", code="unplaced-frame"
         )
-    return int(number)
-
-
-def _element(places: tuple[Dataset, ...], sequence: str, keyword: str) -> Any:
-    """Straight to the value: a SEG may have 100000 frames."""
-    for place in places:
-        try:
-            if sequence in place:
-                return place[sequence].value[0][keyword].value
-        except FOREIGN:
-            continue
-    return None
-
-
-def _floats(
-    places: tuple[Dataset, ...], sequence: str, keyword: str, count: int
-) -> tuple[float, ...] | None:
-    value = _element(places, sequence, keyword)
-    try:
-        numbers = tuple(map(float, value))
-    except FOREIGN:
-        return None
-    return numbers if len(numbers) == count and bool(np.all(np.isfinite(numbers))) else None
-
-
-def _float(places: tuple[Dataset, ...], sequence: str, keyword: str) -> float | None:
-    value = _element(places, sequence, keyword)
-    try:
-        return float(value) if np.isfinite(float(value)) else None
-    except FOREIGN:
-        return None
+    return number
