@@ -22,6 +22,8 @@ class ModelIdentity:
     device: str | None = None
     dtype: str | None = None
     is_demonstration: bool = False
+    profile: str | None = None  # how the views of a lesion are cut
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,14 @@ class Description:
     site: Code | None = None
     laterality: Code | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """Why a describer has no words for a lesion: a stable kebab-case `code`, and a sentence."""
+
+    code: str
+    sentence: str
 
 
 class Describer(Protocol):
