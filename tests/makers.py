@@ -6,6 +6,7 @@ attribute. Arrays are [k, j, i].
 
 import uuid
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ def make_seg(
     else:
         pixels = np.stack(arrays, axis=-1).astype(np.float32 if kind == "FRACTIONAL" else np.uint8)
     dataset: Dataset = hd.seg.Segmentation(
-        source_images=list(source),
+        source_images=deepcopy(list(source)),  # highdicom's dataset shares elements with its source
         pixel_array=pixels,
         segmentation_type=kind,
         segment_descriptions=descriptions,
