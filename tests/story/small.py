@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -55,8 +54,7 @@ def small_study(name: str, **seg_attributes: Any) -> SmallStudy:
     lesion[HOT] = True
     pet = make_pet(values, study=name, frame_of_reference=name)
     ct = make_ct(np.zeros(values.shape), study=name, frame_of_reference=name)
-    # a SEG shares elements with its source, and an attribute set in one would change in both
-    seg = make_seg({"Lesion": lesion}, deepcopy(pet), series=f"seg {name}", **seg_attributes)
+    seg = make_seg({"Lesion": lesion}, pet, series=f"seg {name}", **seg_attributes)
     return SmallStudy(pet, ct, seg)
 
 
