@@ -1,15 +1,34 @@
 """Greedy decoding of a batch of lesions: rows that are finished leave."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import PreTrainedTokenizerBase
 
+from engine.petar.lanes import Growing, Lane
 from engine.petar.model import PetarNetwork
 
+Ending = Literal["stop", "length", "overdue", "not-finite"]
+NOT_FINITE = -1  # in the place of a token id
 
-@torch.inference_mode()
+
+class Decoded(NamedTuple):
+    """New token ids of a row, without the stop token, and why there are no more."""
+
+    tokens: list[int]
+    ending: Ending
+
+
+def prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, visual_tokens: int, prompt: str
+) -> tuple[int, ...]:
+    """BOS, a placeholder for each visual token, and the prompt, as in training."""
+    ids = tokenizer("<im_patch>" * visual_tokens + prompt).input_ids
+    return tuple(int(token) for token in ids)
+
+
 def generate(
     network: PetarNetwork,
     visual: Tensor,
@@ -20,41 +39,66 @@ def generate(
     min_new_tokens: int = 0,
     overdue: Callable[[int], bool] | None = None,
 ) -> list[list[int]]:
-    """New token ids of each row of `visual` (B, V, D), without the stop token.
+    """New token ids of each row of `visual` (B, V, D), without the stop token."""
+    decoded = decode(
+        network, visual, prompt_ids, stop_ids, max_new_tokens,
+        min_new_tokens=min_new_tokens, overdue=overdue,
+    )  # fmt: skip
+    return [row.tokens for row in decoded]
+
+
+@torch.inference_mode()
+def decode(
+    network: PetarNetwork,
+    visual: Tensor,
+    prompt_ids: Sequence[int],
+    stop_ids: frozenset[int],
+    max_new_tokens: int,
+    *,
+    min_new_tokens: int = 0,
+    overdue: Callable[[int], bool] | None = None,
+    lane: Lane | None = None,
+) -> list[Decoded]:
+    """What greedy decoding makes of each row of `visual` (B, V, D).
 
     All prompts are equally long, so nothing is padded. `overdue(row)` is asked before each step;
-    a row it names leaves with what it has.
+    a row it names leaves with what it has. So does a row whose logits are not finite.
     """
-    language = network.language
+    lane = lane or Growing(network.language)
     tokens: list[list[int]] = [[] for _ in range(len(visual))]
+    endings: dict[int, Ending] = {}
     rows = list(range(len(visual)))
-    cache = DynamicCache(config=language.config)
-    step = language(
-        inputs_embeds=network.spliced(visual, prompt_ids), past_key_values=cache, use_cache=True,
-        logits_to_keep=1,
-    )  # fmt: skip
-    while rows:
-        chosen = _most_likely(step.logits[:, -1], stop_ids, len(tokens[rows[0]]) < min_new_tokens)
-        staying = []
-        for position, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
-            if token in stop_ids:
-                continue
-            tokens[row].append(token)
-            if len(tokens[row]) < max_new_tokens and not (overdue is not None and overdue(row)):
-                staying.append(position)
+    logits = lane.begin(network.spliced(visual, prompt_ids))
+    while True:
+        count = len(tokens[rows[0]])
+        chosen = _most_likely(logits, stop_ids, must_go_on=count < min_new_tokens)
+        for row, token in zip(rows, chosen.tolist(), strict=True):
+            ending: Ending | None = None
+            if token == NOT_FINITE:
+                ending = "not-finite"
+            elif token in stop_ids:
+                ending = "stop"
+            else:
+                tokens[row].append(token)
+                if count + 1 == max_new_tokens:
+                    ending = "length"
+                elif overdue is not None and overdue(row):
+                    ending = "overdue"
+            if ending is not None:
+                endings[row] = ending
+        staying = [position for position, row in enumerate(rows) if row not in endings]
         if not staying:
-            break
+            return [Decoded(tokens[row], endings[row]) for row in range(len(tokens))]
         if len(staying) < len(rows):
-            kept = torch.tensor(staying, device=chosen.device)
-            cache.batch_select_indices(kept)
-            chosen = chosen[kept]
+            lane.keep(staying)
+            chosen = chosen[torch.tensor(staying, device=chosen.device)]
             rows = [rows[position] for position in staying]
-        step = language(input_ids=chosen[:, None], past_key_values=cache, use_cache=True)
-    return tokens
+        logits = lane.step(chosen)
 
 
-def _most_likely(logits: Tensor, stop_ids: frozenset[int], must_go_on: bool) -> Tensor:
+def _most_likely(logits: Tensor, stop_ids: frozenset[int], *, must_go_on: bool) -> Tensor:
     if must_go_on:
         logits = logits.clone()
         logits[:, list(stop_ids)] = -torch.inf
-    return logits.argmax(dim=-1)
+    highest, chosen = logits.max(dim=-1)  # a NaN anywhere in a row is its highest
+    return chosen.where(highest.isfinite(), NOT_FINITE)

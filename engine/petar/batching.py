@@ -1,0 +1,212 @@
+"""One thread runs batches of what many threads hand in; nothing that fails takes others along."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import torch
+
+from engine.errors import EngineError, ModelFault
+from engine.finding import Unable
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+WELL_BEFORE_GROWING = 16  # batches without a shortage of memory after which the limit doubles again
+
+
+class Batches(Generic[Item, Answer]):
+    """Gathers items into batches and answers each with a future.
+
+    `run` answers a batch in its order and may raise: out of memory halves the batch, anything else
+    finds the one item to blame by halving too. An item that fails alone is answered with Unable.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Answer | Unable]],
+        *,
+        limit: int,
+        gather_s: float,
+        make_room: Callable[[], None] = lambda: None,
+        is_alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.limit = limit
+        self._most = limit
+        self._run = run
+        self._gather_s = gather_s
+        self._make_room = make_room  # called after a shortage of memory
+        self._is_alive = is_alive  # whether the device still answers after a failure
+        self._room = threading.Semaphore(2 * limit)  # items under way, made ones among them
+        self._state = threading.Condition()
+        self._waiting: deque[tuple[Item, Future[Answer | Unable]]] = deque()
+        self._announced = 0
+        self._stopping = False
+        self._dead: ModelFault | None = None
+        self._well = 0
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._loop, name="petar-batches", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the batch in hand has been running; 0 between batches."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @contextmanager
+    def announced(self) -> Iterator[Callable[[Item], Future[Answer | Unable]]]:
+        """Room for one item: made inside, and handed in by the function given, or not at all.
+
+        A batch waits a little for what is announced; no more items are made than can soon run.
+        """
+        self._room.acquire()
+        with self._state:
+            self._announced += 1
+        handed_in = False
+
+        def hand_in(item: Item) -> Future[Answer | Unable]:
+            nonlocal handed_in
+            answer: Future[Answer | Unable] = Future()
+            with self._state:
+                if self._dead is not None or self._stopping:
+                    raise self._dead or ModelFault("The model has been stopped", code="stopped")
+                self._waiting.append((item, answer))
+                handed_in = True
+            return answer
+
+        try:
+            yield hand_in
+        finally:
+            if not handed_in:
+                self._room.release()
+            with self._state:
+                self._announced -= 1
+                self._state.notify_all()
+
+    def stop(self) -> None:
+        """End the thread; what was not answered raises ModelFault where it is waited for."""
+        with self._state:
+            self._stopping = True
+            self._state.notify_all()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        batch: list[tuple[Item, Future[Answer | Unable]]] = []
+        try:
+            while batch := self._next_batch():
+                self._busy_since = time.monotonic()
+                self._answer(batch)
+                self._busy_since = None
+                for _ in batch:
+                    self._room.release()
+        finally:
+            self._busy_since = None
+            self._stopping = True
+            self._refuse([pair for pair in batch if not pair[1].done()])
+            self._refuse_waiting()
+
+    def _next_batch(self) -> list[tuple[Item, Future[Answer | Unable]]]:
+        """The items of the next batch; none when it is time to end."""
+        with self._state:
+            while not self._waiting and not self._must_end():
+                self._state.wait()
+            seen = -1
+            while self._announced and len(self._waiting) < self.limit and not self._must_end():
+                if len(self._waiting) == seen:
+                    break  # silence
+                seen = len(self._waiting)
+                self._wait_for_more(seen)
+            if self._must_end():
+                return []
+            count = min(self.limit, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(count)]
+
+    def _wait_for_more(self, seen: int) -> None:
+        self._state.wait_for(
+            lambda: len(self._waiting) > seen or not self._announced or self._must_end(),
+            self._gather_s,
+        )
+
+    def _must_end(self) -> bool:
+        return self._stopping or self._dead is not None
+
+    def _answer(self, batch: list[tuple[Item, Future[Answer | Unable]]]) -> None:
+        """Run a batch, or its halves one after the other where it cannot run whole."""
+        pieces = deque([batch])
+        while pieces:
+            piece = pieces.popleft()
+            if self._must_end():
+                self._refuse(piece)
+                continue
+            failure = self._tried(piece)
+            if failure is None:
+                continue
+            if len(piece) == 1:
+                piece[0][1].set_result(failure)
+                continue
+            half = len(piece) // 2
+            pieces.extendleft((piece[half:], piece[:half]))
+
+    def _tried(self, piece: list[tuple[Item, Future[Answer | Unable]]]) -> Unable | None:
+        """Answer a piece; or say why it cannot be answered as it is."""
+        try:
+            answers = self._run([item for item, _ in piece])
+        except Exception as exc:  # noqa: BLE001 - the loop of a worker: no failure may end it
+            failure, short = failure_of(exc), is_out_of_memory(exc)
+        else:
+            for (_, future), answer in zip(piece, answers, strict=True):
+                future.set_result(answer)
+            self._note_well()
+            return None
+        # only here has the exception let go of the tensors in its traceback
+        if short:
+            self._well = 0
+            self.limit = max(1, min(self.limit, len(piece) // 2))
+            self._make_room()
+        elif not self._is_alive():
+            self._dead = ModelFault("The device of the model no longer answers", code="device-lost")
+            self._refuse(piece)
+        return failure if self._dead is None else None
+
+    def _note_well(self) -> None:
+        self._well += 1
+        if self._well >= WELL_BEFORE_GROWING and self.limit < self._most:
+            self.limit, self._well = min(self._most, 2 * self.limit), 0
+
+    def _refuse(self, items: Sequence[tuple[Item, Future[Answer | Unable]]]) -> None:
+        for _, future in items:
+            future.set_exception(
+                self._dead or ModelFault("The model has been stopped", code="stopped")
+            )
+
+    def _refuse_waiting(self) -> None:
+        with self._state:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        self._refuse(waiting)
+        for _ in waiting:
+            self._room.release()
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Whether memory, of the GPU or the machine, ran out."""
+    if isinstance(exc, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(exc, RuntimeError) and "can't allocate memory" in str(exc)
+
+
+def failure_of(exc: Exception) -> Unable:
+    """What to say of a lesion that this came of."""
+    if is_out_of_memory(exc):
+        return Unable("out-of-memory", "The model ran out of memory on this lesion alone.")
+    if isinstance(exc, EngineError):
+        return Unable(exc.code, str(exc))
+    return Unable("model-fault", f"The model failed on this lesion ({type(exc).__name__}).")

@@ -1,0 +1,196 @@
+"""PETAR as a describer: words for lesions, from several threads at once."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import fields
+from functools import cached_property
+from types import TracebackType
+
+import torch
+
+from engine.finding import Description, ModelIdentity, Unable
+from engine.lesion import Lesion
+from engine.petar.admission import reason_against_lesion, reason_against_scan, trained_tracer
+from engine.petar.batching import Batches, failure_of
+from engine.petar.checkpoint import Checkpoint
+from engine.petar.config import PETAR_RELEASE, Profile
+from engine.petar.focus import PreparedStudy, prepare, views_of
+from engine.petar.keeping import Shelf, digest_of_mask, digest_of_scan
+from engine.petar.model import Views
+from engine.petar.options import Options
+from engine.petar.writing import Seen, Writer, Written
+from engine.volume import Scan
+
+
+class Petar:
+    """Describes lesions with a checkpoint.
+
+    Callers' threads prepare studies and cut views; one thread of its own runs the network on
+    batches of lesions of all studies in flight. `stop` ends that thread.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        profile: Profile = PETAR_RELEASE,
+        options: Options | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self._profile = profile
+        self._writer = Writer(checkpoint, profile, self.options)
+        self._device, self._dtype = self._writer.device, checkpoint.network.language.dtype
+        self._vision = checkpoint.network.config.vision
+        self.identity = ModelIdentity(
+            name=checkpoint.name,
+            version=checkpoint.version,
+            weights_sha256=checkpoint.weights_sha256,
+            device=_name_of(self._device),
+            dtype=str(self._dtype).removeprefix("torch."),
+            profile=profile.name,
+            prompt=self.options.prompt or profile.prompt,
+        )
+        caches = self.options.caches
+        self._studies: Shelf[PreparedStudy] = Shelf(
+            caches.studies, lambda study: study.pet.nbytes + study.ct.nbytes
+        )
+        self._results: Shelf[Description] = Shelf(caches.results, _size_of_description)
+        on_gpu = self._device.type == "cuda"
+        self.batches: Batches[Seen, Written] = Batches(
+            lambda batch: self._writer.write(batch, lambda: self.batches.is_stopping),
+            limit=self.options.batch_size or (32 if on_gpu else 4),
+            gather_s=self.options.gather_s,
+            make_room=self._make_room,
+            is_alive=self._writer.is_alive,
+        )
+
+    def __enter__(self) -> "Petar":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the model's thread; whoever waits for words gets ModelFault."""
+        self.batches.stop()
+
+    def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description | Unable]:
+        """Raw words for each lesion, or why there are none. Raises ModelFault."""
+        against = reason_against_scan(scan, self.options)
+        if against is not None:
+            return [against] * len(lesions)
+        study = _Study(scan, self._is_keeping, self._prepared)
+        waiting = [self._begun(study, lesion) for lesion in lesions]
+        return [finish() for finish in waiting]
+
+    @property
+    def _is_keeping(self) -> bool:
+        caches = self.options.caches
+        return any(getattr(caches, field.name) for field in fields(caches))
+
+    def _begun(self, study: "_Study", lesion: Lesion) -> Callable[[], Description | Unable]:
+        """Hand a lesion to the model; the function given waits for its words."""
+        against = reason_against_lesion(lesion)
+        if against is not None:
+            return lambda: against
+        key: Hashable = None
+        if self._results.limit_bytes:
+            key = (study.digest, digest_of_mask(lesion.segment.mask), *self._settled)
+            known = self._results.get(key)
+            if known is not None:
+                return lambda: known
+        with self.batches.announced() as hand_in:
+            try:
+                seen, warnings = self._seen(study, lesion)
+            except Exception as exc:  # noqa: BLE001 - one lesion must not cost the others
+                unable = failure_of(exc)
+                return lambda: unable
+            answer = hand_in(seen)
+        warnings = (*study.warnings(self.options), *warnings)
+
+        def finish() -> Description | Unable:
+            written = answer.result()
+            if isinstance(written, Unable):
+                return written
+            truncated = ("truncated",) if written.is_truncated else ()
+            description = Description(written.text, warnings=(*warnings, *truncated))
+            self._results.put(key, description)
+            return description
+
+        return finish
+
+    @property
+    def _settled(self) -> tuple[Hashable, ...]:
+        """All but the study and the mask that words depend on."""
+        who, options = self.identity, self.options
+        how = (options.max_new_tokens, options.min_new_tokens, options.ct_of_air)
+        return (who.weights_sha256, who.profile, who.prompt, who.dtype, who.device, *how)
+
+    def _seen(self, study: "_Study", lesion: Lesion) -> tuple[Seen, tuple[str, ...]]:
+        """The views of a lesion, in the network's type on its device. Raises Unseeable."""
+        with torch.inference_mode():
+            found = views_of(study.prepared(), lesion.segment.mask, self._profile, self._vision)
+            views = Views(
+                *(
+                    getattr(found.views, field.name).to(self._device, self._dtype)
+                    for field in fields(Views)
+                )
+            )
+        return Seen(views, (study.digest, found.window)), found.warnings
+
+    def _prepared(self, study: "_Study") -> PreparedStudy:
+        return self._studies.get_or_make(study.digest, lambda: self._prepare(study.scan))
+
+    def _prepare(self, scan: Scan) -> PreparedStudy:
+        with torch.inference_mode():
+            return prepare(scan, self._profile, self._device, ct_of_air=self.options.ct_of_air)
+
+    def _make_room(self) -> None:
+        self._studies.clear()
+        self._writer.make_room()
+
+
+class _Study:
+    """A scan during one call: its digest and its preparation are made once, when first needed."""
+
+    def __init__(
+        self, scan: Scan, is_keeping: bool, prepare: Callable[["_Study"], PreparedStudy]
+    ) -> None:
+        self.scan = scan
+        self._is_keeping = is_keeping
+        self._prepare = prepare
+        self._prepared: PreparedStudy | Exception | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of_scan(self.scan) if self._is_keeping else f"unnamed {id(self)}"
+
+    def prepared(self) -> PreparedStudy:
+        """Raises for every lesion what preparing raised for the first."""
+        if self._prepared is None:
+            try:
+                self._prepared = self._prepare(self)
+            except Exception as exc:  # noqa: BLE001 - raised again below, for each lesion
+                self._prepared = exc.with_traceback(None)
+        if isinstance(self._prepared, Exception):
+            raise self._prepared
+        return self._prepared
+
+    def warnings(self, options: Options) -> tuple[str, ...]:
+        said = []
+        if self.scan.ct is None:
+            said.append("ct-of-air")
+        if options.allow_untrained_tracers and trained_tracer(self.scan.acquisition) is None:
+            said.append("untrained-tracer")
+        return tuple(said)
+
+
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _size_of_description(description: Description) -> int:
+    return 512 + 4 * len(description.text)  # with its key and the objects around it

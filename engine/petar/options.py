@@ -1,0 +1,31 @@
+"""How PETAR is run; nothing here changes what the network computes for a lesion."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Most bytes kept of each kind; 0 keeps nothing. All of them are exact."""
+
+    studies: int = 2 << 30  # on the network's 3 mm grid, on the model's device
+    ct_features: int = 256 << 20  # pooled, of global views
+    results: int = 16 << 20
+
+
+NOTHING_KEPT = CacheLimits(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a site may choose. `None` leaves the choice to the device or the profile."""
+
+    batch_size: int | None = None  # most lesions in one pass: 32 on a GPU, 4 on a CPU
+    gather_s: float = 0.05  # silence after which an unfilled batch waits no longer
+    max_new_tokens: int = 128
+    min_new_tokens: int = 0  # above 0 only to measure speed
+    deadline_s: float | None = 600.0  # for a lesion, from when its batch begins
+    prompt: str | None = None
+    ct_of_air: bool = False  # describe without a CT as if it were all air
+    allow_untrained_tracers: bool = False
+    has_fixed_cache: bool | None = None  # keys and values in place, with CUDA graphs on a GPU
+    caches: CacheLimits = CacheLimits()
