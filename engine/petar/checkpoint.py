@@ -14,9 +14,11 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from engine.errors import ModelFault
 from engine.finding import ModelIdentity
 from engine.petar.config import PetarConfig
 from engine.petar.model import PetarNetwork
+from engine.petar.placement import chosen_device, chosen_dtype
 from engine.petar.released_config import config_of, needed, read_json
 from engine.petar.tensor_files import UnusableCheckpoint
 from engine.petar.tokenizing import prompt_ids, read_tokenizer, stop_ids
@@ -62,15 +64,17 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | str | None = None,
 ) -> Checkpoint:
-    """Read, check, build. `dtype` None is bfloat16 on a GPU and float32 on a CPU.
+    """Read, check, build. `device` may be `auto`; `dtype` None is what suits the device.
 
-    Raises UnusableCheckpoint.
+    Raises UnusableCheckpoint, and ModelFault where the device is absent or too small.
     """
-    device = torch.device(device)
-    if dtype is None:
-        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    device = chosen_device(device)
+    dtype = chosen_dtype(dtype, device)
     stated = read_json(folder / "config.json")
     weights = read_weights(folder).tensors
     config = config_of(stated, weights)
@@ -140,7 +144,12 @@ def build(
     """A network that holds copies: its files may change or go. Empties `weights` on the way."""
     network = empty(config)
     refuse_misfits(network, weights)
-    copies = {name: weights.pop(name).to(device, dtype, copy=True) for name in list(weights)}
+    try:
+        copies = {name: weights.pop(name).to(device, dtype, copy=True) for name in list(weights)}
+    except torch.OutOfMemoryError as exc:
+        raise ModelFault(
+            f"The weights do not fit into the memory of {device}", code="model-out-of-memory"
+        ) from exc
     network.load_state_dict(copies, strict=True, assign=True)
     # rotary frequencies are no weights: made anew, and in float32 whatever the network's type is
     rotary = network.language.model.rotary_emb

@@ -1,6 +1,6 @@
 """The command line. Every command loads what it needs when it runs, and nothing before."""
 
-from pacsnode.cli import checking, looking, running
+from pacsnode.cli import checking, looking, modelling, running
 from pacsnode.cli.application import app, main, version
 
 for command in (
@@ -8,5 +8,6 @@ for command in (
     looking.status, looking.why, checking.check, looking.reindex, looking.show, version,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(modelling.model)
 
 __all__ = ["app", "main"]
