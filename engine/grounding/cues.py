@@ -1,4 +1,4 @@
-"""Whether a mention is what a sentence is about, or only what it is near to, compared with, or not."""
+"""Whether a sentence is about a site it mentions, or is near to it, compares with it, denies it."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -16,7 +16,7 @@ class Standing(Enum):
 
 
 _NEAR = (
-    "adjacent to", "next to", "close to", "near", "abutting", "abut", "abut", "anterior to",
+    "adjacent to", "next to", "close to", "near", "abutting", "abut", "anterior to",
     "posterior to", "lateral to", "medial to", "inferior to", "superior to", "cranial to",
     "cephalad to", "caudal to", "deep to", "superficial to", "proximal to", "distal to",
     "contiguous with", "continuous with", "separate from", "distinct from", "inseparable from",
@@ -37,7 +37,8 @@ _DENIED = frozenset(
 _NOT_DENIED = frozenset({"only", "longer", "correlate", "correlation"})
 _TURN = frozenset({"but", "however", "except", "although", "whereas", "while", "though"})
 _ANEW = frozenset(
-    "in within involving involve at is are show demonstrate with which that there and".split()
+    ("in", "within", "at", "involving", "involve", "is", "are", "show", "demonstrate")
+    + ("with", "which", "that", "there")
 )
 _OF_UPTAKE = frozenset({"that", "uptake", "activity", "avidity", "those", "seen"})
 _CUES = tuple(
@@ -88,8 +89,6 @@ def _begins_anew(words: Sequence[Word], at: int, mention: Mention) -> bool:
         return False
     if word in ("in", "within", "at"):  # "greater than that in the liver" is one phrase
         return at == 0 or words[at - 1].text not in _OF_UPTAKE
-    if word == "and":  # "adjacent to the liver and kidney" is one phrase, "and in the kidney" not
-        return False
     return word != "that" or at + 1 >= mention.first or words[at + 1].text not in ("in", "of")
 
 

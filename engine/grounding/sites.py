@@ -10,7 +10,7 @@ from engine.grounding.sides import only_side_in, side_of
 from engine.grounding.site_table import Site, is_within, region_site, table
 from engine.grounding.terms import APART, ENDED, JOINED, Mention, Word, mentions_of, words_of
 
-_JOINING = frozenset("and or to through the left right both bilateral".split())
+_JOINING = frozenset(("and", "or", "to", "through", "the", "left", "right", "both", "bilateral"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The site of a sentence, and the mentions that tell of it."""
+    """The site of a sentence, the mentions that tell of it, and those that its term spans."""
 
     site: Site
     mentions: tuple[Mention, ...]
-    listed: int = 1  # how many of the last of them are one list
+    spanned: tuple[Mention, ...]
 
 
 def site_of(text: str) -> Located:
@@ -68,9 +68,7 @@ def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
 def _chosen(mentions: Sequence[Mention], words: Sequence[Word], least_rank: int) -> _Choice | None:
     """The first place among the subjects, else the first tissue, as precise as they make it."""
     subjects = [one for one in mentions if standing_of(one, words) is Standing.SUBJECT]
-    node = next((one for one in subjects if one.site.name == "lymph node"), None)
-    if node is not None:
-        subjects = _as_nodes(subjects, node)
+    subjects = _as_nodes(subjects, words)
     for rank in (2, 1, 0)[: 3 - least_rank]:
         first = next((one for one in subjects if one.site.rank == rank), None)
         if first is not None:
@@ -78,13 +76,24 @@ def _chosen(mentions: Sequence[Mention], words: Sequence[Word], least_rank: int)
     return None
 
 
-def _as_nodes(subjects: Sequence[Mention], node: Mention) -> list[Mention]:
+def _as_nodes(subjects: Sequence[Mention], words: Sequence[Word]) -> Sequence[Mention]:
     """Places as the lymph nodes there: "right axillary, hypermetabolic lymph node"."""
-    return [
-        Mention(table()[one.site.node], one.first, one.last) if one.site.node else one
-        for one in subjects
-        if one is not node or not any(other.site.node for other in subjects)
-    ]
+    node = next((one for one in subjects if one.site.name == "lymph node"), None)
+    meant: list[Mention] = []
+    for one in reversed(subjects):
+        named = table().get(one.site.node or "")
+        following = next((other for other in reversed(meant) if other.first > one.last), None)
+        is_of_list = following is not None and _is_node_list(words, one, following)
+        if named is not None and (node is not None or is_of_list):
+            meant.append(Mention(named, one.first, one.last))
+        else:
+            meant.append(one)
+    return meant[::-1]
+
+
+def _is_node_list(words: Sequence[Word], one: Mention, other: Mention) -> bool:
+    """Whether the node of "hilar and mediastinal lymph nodes" is meant for both."""
+    return is_within(other.site, table()["lymph node"]) and _is_list(words, one, other)
 
 
 def _refined(first: Mention, subjects: Sequence[Mention]) -> _Choice:
@@ -93,7 +102,7 @@ def _refined(first: Mention, subjects: Sequence[Mention]) -> _Choice:
     for one in subjects:
         if one.site.name != mentions[-1].site.name and is_within(one.site, mentions[-1].site):
             mentions.append(one)
-    return _Choice(mentions[-1].site, tuple(mentions))
+    return _Choice(mentions[-1].site, tuple(mentions), (mentions[-1],))
 
 
 def _joined(choice: _Choice, subjects: Sequence[Mention], words: Sequence[Word]) -> _Choice:
@@ -103,10 +112,11 @@ def _joined(choice: _Choice, subjects: Sequence[Mention], words: Sequence[Word])
         is_next = one.first > listed[-1].last and one.site.part_of == choice.site.part_of
         if is_next and _is_list(words, listed[-1], one):
             listed.append(one)
+    mentions = (*choice.mentions, *listed[1:])
     whole = table().get(choice.site.part_of or "")
     if whole is None or whole.rank < 2 or len({one.site.name for one in listed}) == 1:
-        return _Choice(choice.site, (*choice.mentions, *listed[1:]), len(listed))
-    return _Choice(whole, (*choice.mentions, *listed[1:]), len(listed))
+        return _Choice(choice.site, mentions, choice.spanned)
+    return _Choice(whole, mentions, tuple(listed))
 
 
 def _is_list(words: Sequence[Word], one: Mention, other: Mention) -> bool:
@@ -127,7 +137,7 @@ def _located(
     places = {(one.first, one.last) for one in choice.mentions}
     mine = [one for one in mentions if (one.first, one.last) in places]
     side = None if site.side == "no" else side_of(mine, mentions, words)
-    told = choice.mentions[-choice.listed :]
+    told = choice.spanned
     return Located(
         site=site.code,
         laterality=side,

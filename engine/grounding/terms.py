@@ -14,7 +14,8 @@ _END = re.compile(r"[.!?;](?:\s|$)|\n")
 _ABBREVIATED = frozenset({"vs", "approx", "ca", "e", "g", "i"})
 # A term may hold these anywhere: "upper lobe of the left lung".
 _PASSED_OVER = frozenset(
-    "a an the of in at within on its their s left right bilateral sided lt rt".split()
+    ("a", "an", "the", "of", "in", "at", "within", "on", "its", "their", "s")
+    + ("left", "right", "bilateral", "sided", "lt", "rt")
 )
 _NUMBERED = frozenset({"level", "station", "segment"})
 _NUMERAL = re.compile(r"(?:\d{1,2}|[ivx]+)[a-crlp]?")
@@ -69,7 +70,7 @@ def singular(word: str) -> str:
     """A word without its plural: terms and texts are both read so, hence it need not be a word."""
     if word.endswith("ies"):
         return word[:-3] + "y"
-    if word.endswith("brae") or word.endswith(("lae", "rae", "nae")):
+    if word.endswith(("lae", "rae", "nae")):
         return word[:-1]
     if word.endswith("s") and len(word) > 3 and not word.endswith(("ss", "us", "is")):
         return word[:-1]
@@ -81,12 +82,12 @@ def _break(gap: str, previous: str) -> int:
         return ENDED
     if re.search(r"[,:()\[\]]", gap):
         return APART
-    return JOINED if re.search(r"[-/–—&]", gap) else 0
+    return JOINED if re.search(r"[-/&\u2013\u2014]", gap) else 0
 
 
 def _of_a_range(word: str, previous: str, gap: str) -> str:
     """The second number of "L4-5" or "T11/12" with the letter of the first."""
-    is_second = word.isdigit() and re.fullmatch(r"\s*[-/–]\s*", gap)
+    is_second = word.isdigit() and re.fullmatch(r"\s*[-/\u2013]\s*", gap)
     return previous[0] + word if is_second and re.fullmatch(r"[ctl]\d+", previous) else word
 
 
