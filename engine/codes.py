@@ -78,6 +78,7 @@ BILATERAL = Code("51440002", "SCT", "Bilateral")
 
 # our own: why a value is absent, and what a reader should know of one that is there
 SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")
+MODEL_UNABLE = Code("model-unable", PRIVATE_SCHEME, "Not described by the model")
 QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
 CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
 CONTOUR_PROCESSING = Code("contour-fill", PRIVATE_SCHEME, "Even-odd filling of contours")

@@ -50,7 +50,7 @@ class Describer(Protocol):
     @property
     def identity(self) -> ModelIdentity: ...
 
-    def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description]: ...
+    def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description | Unable]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +59,8 @@ class Finding:
 
     lesion: Lesion
     description: Description
+    writer: ModelIdentity | None = None  # who wrote them; None: the report's model
+    unable: Unable | None = None  # why the describer that was asked did not
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from engine.report import items
 from engine.report.quantities import QUANTITIES
 from engine.report.sources import Sources, tracking_uid
 from engine.report.style import ReportStyle
-from engine.report.wording import comment_of, is_kebab, quality_flags
+from engine.report.wording import comment_of, is_kebab, quality_flags, run_of
 
 EDITABLE = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI"
 
@@ -33,7 +33,7 @@ def group(
                 codes.SOURCE_SERIES_FOR_SEGMENTATION, sources.segment_source_series_uid, "CONTAINS"
             ),
             *_site(finding),
-            *_algorithm(report, style),
+            *_algorithm(finding, report, style),
             *_numbers(lesion.segment, lesion.measurements),
             *_evaluations(finding),
             items.text(
@@ -76,13 +76,14 @@ def _site(finding: Finding) -> Iterator[Dataset]:
     yield items.code(codes.FINDING_SITE, site, "HAS CONCEPT MOD", laterality)
 
 
-def _algorithm(report: Report, style: ReportStyle) -> Iterator[Dataset]:
-    """TID 4019: who wrote the words, with what measured as a parameter."""
-    model = report.model
+def _algorithm(finding: Finding, report: Report, style: ReportStyle) -> Iterator[Dataset]:
+    """TID 4019: who wrote these words, how it was run, and what measured."""
+    writer = finding.writer or report.model
     measured_by = f"measured by {style.software_version}, definitions {report.measurement_version}"
-    yield items.text(codes.ALGORITHM_NAME, model.name, "HAS CONCEPT MOD")
-    yield items.text(codes.ALGORITHM_VERSION, model.version, "HAS CONCEPT MOD")
-    yield items.text(codes.ALGORITHM_PARAMETERS, measured_by, "HAS CONCEPT MOD")
+    yield items.text(codes.ALGORITHM_NAME, writer.name, "HAS CONCEPT MOD")
+    yield items.text(codes.ALGORITHM_VERSION, writer.version, "HAS CONCEPT MOD")
+    for parameter in (*run_of(writer), measured_by):
+        yield items.text(codes.ALGORITHM_PARAMETERS, parameter, "HAS CONCEPT MOD")
 
 
 def _numbers(segment: Segment, measured: Measurements) -> Iterator[Dataset]:
@@ -122,6 +123,9 @@ def _evaluations(finding: Finding) -> Iterator[Dataset]:
     refusal = finding.lesion.measurements.suv_refusal
     if refusal is not None:
         yield items.code(codes.SUV_REFUSED, codes.private_code(refusal), "CONTAINS")
+    if finding.unable is not None and is_kebab(finding.unable.code):
+        unable = codes.private_code(finding.unable.code)
+        yield items.code(codes.MODEL_UNABLE, unable, "CONTAINS")
     for flags, name in (
         (quality_flags(finding), codes.QUALITY_FLAG),
         (finding.description.warnings, codes.CONSISTENCY_FLAG),

@@ -11,6 +11,7 @@ from engine.finding import ModelIdentity, Report
 from engine.report.items import code_sequence
 from engine.report.sources import ReferencedSeries
 from engine.report.style import MANUFACTURER, Predecessor, ReportStyle, derived_uid
+from engine.report.wording import run_of
 
 # type 2 of PS3.3 C.7.1.1 and C.7.2.1: present, empty where the PET has none
 REQUIRED = (
@@ -100,7 +101,8 @@ def set_contributing_equipment(into: Dataset, report: Report, style: ReportStyle
 def device_uid(report: Report, style: ReportStyle) -> str:
     """One UID for one pacsnode with one model: other weights, another device."""
     model = report.model
-    identity = (model.name, model.version, model.weights_sha256 or "", report.measurement_version)
+    identity = [model.name, model.version, model.weights_sha256 or "", report.measurement_version]
+    identity += [how for how in (model.profile, model.prompt) if how is not None]
     return derived_uid("/".join(identity), f"device/{style.device_serial_number}")
 
 
@@ -151,12 +153,11 @@ def sop_reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
 
 
 def _contribution(model: ModelIdentity, measurement_version: str) -> str:
-    parts = [f"Words by {model.name} {model.version}"]
-    if model.weights_sha256:
-        parts.append(f"weights sha256 {model.weights_sha256}")
-    if model.device:
-        parts.append(f"on {model.device} {model.dtype or ''}".strip())
-    parts.append(f"numbers measured in the mask, definitions {measurement_version}")
+    parts = [
+        f"Words by {model.name} {model.version}",
+        *run_of(model),
+        f"numbers measured in the mask, definitions {measurement_version}",
+    ]
     return "; ".join(parts)[:1024]
 
 

@@ -53,6 +53,7 @@ GROUP = (
     Row(codes.LONG_AXIS, "NUM", "CONTAINS", least=0),
     Row(codes.SHORT_AXIS, "NUM", "CONTAINS", least=0),
     Row(codes.SUV_REFUSED, "CODE", "CONTAINS", least=0),
+    Row(codes.MODEL_UNABLE, "CODE", "CONTAINS", least=0),
     Row(codes.QUALITY_FLAG, "CODE", "CONTAINS", least=0, most=MANY),
     Row(codes.CONSISTENCY_FLAG, "CODE", "CONTAINS", least=0, most=MANY),
     Row(codes.COMMENT, "TEXT", "CONTAINS"),

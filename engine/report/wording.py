@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from engine.acquisition import PetAcquisition, SuvConversion, SuvRefusal
-from engine.finding import Finding, Report, Unreported, printed
+from engine.finding import Finding, ModelIdentity, Report, Unreported, printed
 
 DEMONSTRATION = "DEMONSTRATION, not for clinical use."
 PEAK_DEFINITION = (
@@ -21,6 +21,8 @@ def comment_of(finding: Finding, *, is_demonstration: bool) -> str:
     """The Comment of one group: the describer's text, then every flag in plain words."""
     parts = [DEMONSTRATION] if is_demonstration else []
     parts.append(finding.description.text.strip())
+    if finding.unable is not None:
+        parts.append(f"Not described by the model: {finding.unable.code.replace('-', ' ')}.")
     flags = [*quality_flags(finding), *finding.description.warnings]
     if flags:
         parts.append(_flags_in_words(flags))
@@ -31,6 +33,18 @@ def quality_flags(finding: Finding) -> tuple[str, ...]:
     """What was noticed of a segment and its measurements, each once, in order."""
     lesion = finding.lesion
     return tuple(dict.fromkeys([*lesion.segment.flags, *lesion.measurements.flags]))
+
+
+def run_of(writer: ModelIdentity) -> Iterator[str]:
+    """How a model was run, a statement each; nothing for a describer that is no model."""
+    if writer.weights_sha256 is not None:
+        yield f"weights sha256 {writer.weights_sha256}"
+    if writer.profile is not None:
+        yield f"profile {writer.profile}"
+    if writer.device is not None:
+        yield f"on {writer.device} {writer.dtype or ''}".strip()
+    if writer.prompt is not None:
+        yield f'asked "{plain(writer.prompt)}"'
 
 
 def is_kebab(flag: str) -> bool:

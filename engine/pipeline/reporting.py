@@ -9,13 +9,13 @@ from pydicom import Dataset
 
 from engine.acquisition import SuvRefusal
 from engine.case import Case
-from engine.describing.template import Template
-from engine.errors import EmptySegment, InvalidReport, ModelFault, UnusableCase
-from engine.finding import Describer, Finding, Report, Unreported
+from engine.errors import EmptySegment, InvalidReport, UnusableCase
+from engine.finding import Describer, Report, Unreported
 from engine.lesion import Lesion, Measurements, Segment
 from engine.measuring import MEASUREMENT_VERSION
 from engine.measuring.lesions import measure
 from engine.measuring.suv import suv_conversion, to_suv
+from engine.pipeline.words import Worded, describe_all
 from engine.reading.ct import read_ct
 from engine.reading.mask import read_mask
 from engine.reading.pet import read_pet
@@ -29,11 +29,15 @@ from engine.volume import Scan, Volume
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Documents:
-    """A report, and the DICOM objects that carry it; `seg` where the mask is an RTSTRUCT."""
+    """A report, and the DICOM objects that carry it; `seg` where the mask is an RTSTRUCT.
+
+    `worded` are its findings with the raw words of a model, which no document holds.
+    """
 
     report: Report
     sr: Dataset
     seg: Dataset | None
+    worded: tuple[Worded, ...] = ()
 
 
 def report_case(
@@ -56,18 +60,18 @@ def report_case(
         raise _nothing_to_report(unreported)
     if not unreported and all(lesion.segment.role == "context" for lesion in lesions):
         raise UnusableCase("No segment of the mask object is a lesion", code="no-lesion")
-    if isinstance(scan.suv, SuvRefusal):
-        describer = Template()  # a model sees SUV; without it only the mask can speak
+    described = describe_all(scan, lesions, describer)
+    of_mask = (f"Mask object: {flag.replace('-', ' ')}." for flag in content.flags)
     report = Report(
-        findings=describe_all(scan, lesions, describer),
+        findings=tuple(one.finding for one in described.worded),
         unreported=tuple(sorted(unreported, key=lambda one: one.number)),
-        model=describer.identity,
+        model=described.model,
         scan=scan,
         completed_at=datetime.now(UTC),
-        notes=(*notes, *(f"Mask object: {flag.replace('-', ' ')}." for flag in content.flags)),
+        notes=(*notes, *of_mask, *described.notes),
         measurement_version=MEASUREMENT_VERSION,
     )
-    return write_documents(report, case, style)
+    return replace(write_documents(report, case, style), worded=described.worded)
 
 
 def read_scan(case: Case) -> tuple[Scan, tuple[str, ...]]:
@@ -110,21 +114,6 @@ def measure_all(
         else:
             lesions.append(Lesion(segment, measured))
     return tuple(lesions), tuple(failed)
-
-
-def describe_all(
-    scan: Scan, lesions: Sequence[Lesion], describer: Describer
-) -> tuple[Finding, ...]:
-    """The describer's words for lesions, the template's for context, in the order given."""
-    theirs = [lesion for lesion in lesions if lesion.segment.role == "lesion"]
-    words = describer.describe(scan, theirs) if theirs else ()
-    if len(words) != len(theirs):
-        name, told = describer.identity.name, f"{len(words)} of {len(theirs)}"
-        raise ModelFault(f"{name} described {told} lesions")
-    context = [lesion for lesion in lesions if lesion.segment.role != "lesion"]
-    told_of = dict(zip(map(id, theirs), words, strict=True))
-    told_of |= zip(map(id, context), Template().describe(scan, context), strict=True)
-    return tuple(Finding(lesion, told_of[id(lesion)]) for lesion in lesions)
 
 
 def write_documents(report: Report, case: Case, style: ReportStyle) -> Documents:
