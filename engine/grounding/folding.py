@@ -1,0 +1,31 @@
+"""A text as the scanner reads it: of the same length, every numeral an ASCII digit."""
+
+import unicodedata
+from functools import lru_cache
+
+_TIMES = frozenset("×✕✖⨯╳∗⨉")
+_ALIKE = {"−": "-", "·": ".", "٫": ".", "٬": ",", "‚": ",", "⁄": "/", "∕": "/"}
+
+
+def folded(text: str) -> str:
+    """The text with one plain character for each of its own, so that positions stay the same."""
+    return text if text.isascii() else "".join(map(_plain, text))
+
+
+@lru_cache(maxsize=4096)
+def _plain(character: str) -> str:
+    if character.isascii():
+        return character
+    if character.isnumeric():
+        value = unicodedata.numeric(character)
+        return str(int(value)) if value in range(10) else "1"  # a fraction, or a numeral of ten
+    if character in _TIMES:
+        return "x"
+    if character in _ALIKE:
+        return _ALIKE[character]
+    if character.isspace():
+        return " "
+    if unicodedata.category(character) == "Pd":
+        return "-"
+    plain = unicodedata.normalize("NFKC", character)
+    return plain if len(plain) == 1 and not plain.isnumeric() else character

@@ -1,0 +1,91 @@
+"""Numbers that are names: anatomy, tracers and scores, which stay as the describer wrote them."""
+
+import re
+from collections.abc import Iterator
+
+# What must not follow a number that is a name: it would be a measured quantity, or a longer number.
+_NOT_A_QUANTITY = (
+    r"(?!\d|[.,]\d|\s*-?\s*(?:cm|mm|ml|cc|centimet|millimet|milli|g/m|hu\b|%|mci|mbq|"
+    r"x\s*[\d.\[]|\*|by\s+\d|±|su[vl]s?\b(?![\s\w:=]{0,20}?[\d\[#])|hours?|years?|months?|days?|weeks?|minutes?|foci|times|fold))"
+)
+# What may follow the last of several: "levels 2, 3 and 4", not "level 2 and 4 foci".
+_ENDS = (
+    r"(?=\s*(?:[,.;:()\[\]!?]|$|(?:with|are|is|show|demonstrat|measur|lymph|nod|vertebra|rib|bod|level"
+    r"|near|in|on|along|which|at(?!\s+base)|and(?!\s+[\d\[]))))"
+)
+
+
+def _listed(name: str, joined: str = r"\s*[-/]\s*") -> str:
+    """One name or several: 2/3, 2-4, 2 and 3, 2, 3 and 4."""
+    more = rf"{name}{_NOT_A_QUANTITY}"
+    return (
+        rf"{more}(?:{joined}{more})*"
+        rf"(?:(?:\s*,\s*{more})*\s*,?\s*(?:and|to|through|&)\s+{more}{_ENDS})?"
+    )
+
+
+_ONE_VERTEBRA = r"(?:(?:C-?[1-8]|[TD]-?(?:1[0-3]|[1-9])|L-?[1-6]|S-?[1-5])(?!\w))"
+_VERTEBRA = (
+    rf"(?<![\w.])(?:{_ONE_VERTEBRA}{_NOT_A_QUANTITY}"
+    rf"(?:\s*[-/]\s*(?:{_ONE_VERTEBRA}|(?:1[0-3]|[1-9])(?!\w)){_NOT_A_QUANTITY})*)"
+)
+_ORDINALS = (
+    r"first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"  # words
+)
+_NTH = rf"(?:(?:1[0-2]|[1-9])\s?-?(?:st|nd|rd|th)|{_ORDINALS})"
+_ORDINAL_ANATOMY = (
+    r"(?:ribs?|costal|costo\w+|intercostal|metatars\w+|metacarp\w+|phalan\w+|toes?|fingers?|digits?"
+    r"|lumbar|thoracic|cervical|sacral|coccyg\w+|vertebra\w*|ventricles?|portion|part|segment"
+    r"|cranial|nerves?|molars?|branchial|sternal|rays?|dorsal)"
+)
+_LEVEL = r"(?:[1-7]\s?[A-C]?|[IVX]+\s?[A-C]?)(?!\w)"
+_STATION = r"(?:1[0-4]|[1-9])\s?(?:[RL]i?|[ap])?(?!\w)"
+_SEGMENT = r"(?:(?:10|[1-9])\s?[ab]?|[IVX]+[ab]?)(?!\w)"
+_NUMBERED = r"[1-9]\d?(?!\w)"
+_RIB = r"(?:1[0-2]|[1-9])(?!\w)"
+
+_ANATOMY = (
+    _VERTEBRA,
+    rf"(?<![\w.])(?:{_NTH}(?:\s*(?:,|-|/|and|to|through|,\s*and)\s*)){{0,6}}{_NTH}"
+    rf"(?=\s+(?:[a-z]+\s+){{0,2}}{_ORDINAL_ANATOMY}\b)",
+    rf"\bribs?\s+(?:number\s+)?{_listed(_RIB)}",
+    rf"\blevels?\s+{_listed(_LEVEL)}",
+    rf"\bstations?\s+{_listed(_STATION)}",
+    rf"(?<![\w.])(?:1[0-4]|[1-9])(?:[RL]i?)(?!\w)(?:\s*/\s*(?:1[0-4]|[1-9])[RL]i?(?!\w))*",
+    rf"\b(?:segments?|couinaud)\s+{_listed(_SEGMENT)}",
+    rf"\b(?:cranial\s+nerves?|CN|brodmann\s+areas?)\s+{_listed(_NUMBERED)}",
+)
+_NUCLIDES = {
+    "C": "11", "N": "13", "O": "15", "F": "18", "Sc": "4[347]", "Cu": "6[0147]", "Ga": "6[678]",
+    "Rb": "82", "Y": "86|90", "Zr": "89", "Tc": "99m", "In": "111", "I": "12[345]|131",
+    "Tb": "1(?:49|52|55|61)", "Lu": "177", "Ac": "225", "Tl": "201",
+}  # fmt: skip
+_MASS_FIRST = "|".join(rf"(?:{mass})\s?-?{symbol}" for symbol, mass in _NUCLIDES.items())
+_SYMBOL_FIRST = "|".join(rf"{symbol}\s?-?(?:{mass})" for symbol, mass in _NUCLIDES.items())
+_TRACER = (
+    rf"(?<![\w.])\[?(?:{_MASS_FIRST})(?!\w)\]?",
+    rf"(?<!\w)(?:{_SYMBOL_FIRST})(?!\w)",
+    r"\bPSMA-(?:11|617|1007|I&T|D4)(?!\w)",
+)
+_SCORE = (
+    r"\b(?:deauville|krenning|hopkins|mipsma)\s+(?:(?:[1-5]-point\s+)?(?:scale|score|grade|category)"
+    r"\s+(?:of\s+|is\s+)?)?[0-5](?!\w)" + _NOT_A_QUANTITY,
+)
+_KEPT = tuple(
+    (f"keep-{kind}", re.compile(pattern, re.IGNORECASE))
+    for kind, patterns in (("score", _SCORE), ("tracer", _TRACER), ("anatomy", _ANATOMY))
+    for pattern in patterns
+)
+
+
+def kept_in(text: str) -> Iterator[tuple[str, int, int]]:
+    """(kind, start, end) of each name with a number in a folded text, none overlapping another."""
+    taken: list[tuple[int, int]] = []
+    for kind, pattern in _KEPT:
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            if any(start < other_end and other_start < end for other_start, other_end in taken):
+                continue
+            if any(character.isdigit() for character in match[0]):
+                taken.append((start, end))
+                yield kind, start, end

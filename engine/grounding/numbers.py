@@ -1,0 +1,240 @@
+"""Every number of a text replaced by the measured one, kept as a name, or taken out."""
+
+import re
+from dataclasses import dataclass, field
+
+from engine.grounding.folding import folded
+from engine.grounding.keeping import kept_in
+from engine.grounding.meaning import Meaning, is_denied, meaning_of
+from engine.grounding.measured import Measured
+from engine.grounding.priors import DATE, PRIOR, cue_after, cue_before, trailing
+from engine.grounding.quantities import Quantity, quantities_in
+from engine.grounding.spans import Action, Span
+from engine.grounding.tidying import GAP, article, tidied
+
+UNVERIFIED_NUMBER = "unverified-number"
+PRIOR_NUMBER = "prior-number-removed"
+OTHER_LESION = "other-lesion-removed"
+NOT_MEASURED = "unmeasured-number-removed"
+UNSUPPORTED_CLAIM = "unsupported-claim"
+
+_KEPT = "\x00"  # what a kept name is replaced with while scanning
+_SENTENCE_END = re.compile(
+    r"(?<!\bvs)(?<!\bno)(?<!\bca)(?<!\bmax)(?<!\bapprox)(?<!\bim)(?<!\bse)(?<!\be\.g)(?<!\bi\.e)"
+    r"(?<!\bimg)(?<!\bs)(?<!\bu)(?<!\bv)[.!?]+(?=\s|$)|\n",
+    re.I,
+)
+_COMPARISON_BEFORE = re.compile(
+    r"(?:[<>≤≥]=?|\b(?:less|greater|more|larger|smaller|higher|lower)\s+than|\b(?:above|below|over|under"
+    r"|exceeding|between|sub)|\bat\s+(?:least|most)|\bas\s+(?:much|high|large)\s+as"
+    r"|\b(?:in\s+the\s+)?rang(?:e|es|ing)\s+(?:from|of|between))[\s-]*$",
+    re.I,
+)
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|#|[a-z]+")
+_ARTICLE_BEFORE = re.compile(r"\b(an?)(\s+)$", re.I)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The state of one walk over the quantities of a text."""
+
+    text: str  # as it was written
+    view: str  # folded; kept names, prior numbers and dates blotted out
+    spans: list[Span] = field(default_factory=list)
+    edits: list[tuple[int, int, str]] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)  # of sentences
+    said: dict[str, set[str]] = field(default_factory=dict)  # kind and role -> numbers, as written
+    in_sentence: set[tuple[int, str]] = field(default_factory=set)
+    last_end: int = 0  # of the last quantity that is not a prior one
+    covered: int = 0  # up to here all is decided
+
+    def sentence_of(self, at: int) -> tuple[int, int]:
+        """(number, start) of the sentence that holds a position."""
+        before = [end for end in self.ends if end <= at]
+        return len(before), before[-1] if before else 0
+
+    def take_out(self, start: int, end: int, kind: str, flag: str) -> None:
+        start, end = self._balanced(start, end)
+        self.note(start, end, kind, None, "removed")
+        self.edits.append((start, end, GAP))
+        self.flags.append(flag)
+
+    def _balanced(self, start: int, end: int) -> tuple[int, int]:
+        """The range with the bracket that closes one opened in it, or begun behind that one."""
+        for opening, closing in ("()", "[]"):
+            inside = self.view[start:end]
+            if inside.count(opening) <= inside.count(closing):
+                continue
+            rest = self.view[end:]
+            if rest.lstrip().startswith(closing):
+                end += len(rest) - len(rest.lstrip()) + 1
+            else:
+                start += inside.rindex(opening) + 1
+        return start, end
+
+    def note(self, start: int, end: int, kind: str, measured: str | None, action: Action) -> None:
+        self.spans.append(Span(self.text[start:end], kind, measured, action, start, end))
+
+    def blot(self, start: int, end: int, mark: str) -> None:
+        self.view = self.view[:start] + mark * (end - start) + self.view[end:]
+
+
+def grounded_numbers(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
+    """The text with measured numbers alone, the table of its numbers, and flags.
+
+    Text without a number comes back as it is. What comes back, put in again, stays as it is.
+    """
+    once, spans, flags = _once(text, measured)
+    for _ in range(8):  # a number that was read anew without its neighbours
+        again, more, more_flags = _once(once, measured)
+        if again == once:
+            return once, spans, flags
+        once, flags = again, (*flags, *more_flags)
+        spans = (*spans, *(span for span in more if span.action == "removed"))
+    return "", spans, (*flags, UNVERIFIED_NUMBER)
+
+
+def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
+    reading = _read_names(text)
+    quantities = list(quantities_in(reading.view))
+    for quantity in quantities:
+        if quantity.is_date:
+            reading.blot(quantity.start, quantity.end, DATE)
+    for index, quantity in enumerate(quantities):
+        following = quantities[index + 1].start if index + 1 < len(quantities) else None
+        _settle(reading, quantity, following, measured)
+    spans = tuple(sorted(reading.spans, key=lambda span: span.start))
+    return _edited(reading), spans, tuple(reading.flags)
+
+
+def _read_names(text: str) -> _Reading:
+    reading = _Reading(text, folded(text))
+    reading.ends = [match.end() for match in _SENTENCE_END.finditer(reading.view)]
+    for kind, start, end in kept_in(reading.view):
+        reading.note(start, end, kind, None, "kept")
+        if kind == "keep-score":
+            reading.flags.append(UNSUPPORTED_CLAIM)
+    for span in reading.spans:
+        reading.blot(span.start, span.end, _KEPT)
+    return reading
+
+
+def _settle(
+    reading: _Reading, quantity: Quantity, following: int | None, measured: Measured
+) -> None:
+    """Decide one quantity: prior, nobody's, another lesion's, or a measured one."""
+    if quantity.start < reading.covered:  # the one before took it along: "image 77 of 267"
+        if quantity.end > reading.covered:
+            reading.take_out(reading.covered, quantity.end, "unknown", UNVERIFIED_NUMBER)
+            reading.last_end = reading.covered = quantity.end
+        return
+    number, sentence_start = reading.sentence_of(quantity.start)
+    floor = max(sentence_start, reading.last_end)
+    head = reading.view[floor : quantity.start]
+    meaning = meaning_of(reading.view, head.replace(PRIOR, " "), quantity)
+    start, end = max(meaning.start, floor), meaning.end
+    prior = _prior_range(reading, quantity, following, floor, start)
+    if prior is not None:
+        reading.take_out(*prior, "prior", PRIOR_NUMBER)
+        reading.blot(*prior, PRIOR)
+        reading.covered = prior[1]
+        return
+    reading.last_end = reading.covered = end
+    value = _value(meaning, measured)
+    if meaning.kind == "unknown" or (meaning.kind == "suv" and not meaning.role) or is_denied(head):
+        reading.take_out(start, end, "unknown", UNVERIFIED_NUMBER)
+    elif value is None:
+        reading.take_out(start, end, meaning.kind, NOT_MEASURED)
+    elif _is_anothers(reading, meaning, quantity, number):
+        reading.take_out(start, end, meaning.kind, OTHER_LESION)
+    else:
+        _replace(reading, quantity, meaning, floor, value)
+
+
+def _prior_range(
+    reading: _Reading, quantity: Quantity, following: int | None, floor: int, start: int
+) -> tuple[int, int] | None:
+    """What to take out where the number is one of an earlier examination."""
+    head, tail = reading.view[floor : quantity.start], reading.view[quantity.end :]
+    cue = cue_before(head)
+    if cue is not None:
+        begin = max(floor + cue, floor + head.rfind(PRIOR) + 1)
+        return begin, quantity.end + trailing(tail)
+    after = cue_after(tail, None if following is None else following - quantity.end)
+    return None if after is None or quantity.is_date else (start, quantity.end + after)
+
+
+def _value(meaning: Meaning, measured: Measured) -> str | None:
+    """The measured number that takes the place of one with this meaning."""
+    long_cm, short_cm, high_cm = measured.long_cm, measured.short_cm, measured.craniocaudal_cm
+    match meaning.kind:
+        case "suv":
+            return measured.suv.get(meaning.role)
+        case "size1":
+            return {"short": short_cm, "craniocaudal": high_cm}.get(meaning.role, long_cm)
+        case "size2":
+            return f"{long_cm} x {short_cm}" if long_cm and short_cm else None
+        case "size3":
+            return (
+                f"{long_cm} x {short_cm} x {high_cm}" if long_cm and short_cm and high_cm else None
+            )
+        case "slice":
+            return measured.slices if meaning.role == "range" else measured.slice
+        case "volume":
+            return measured.volume_cm3
+        case "glycolysis":
+            return measured.glycolysis_g
+    return None
+
+
+def _is_anothers(
+    reading: _Reading, meaning: Meaning, quantity: Quantity, sentence: int
+) -> bool:
+    """Whether this lesion's number was said already, and this one is not the same."""
+    role = "" if meaning.role == "long" else meaning.role
+    key = f"{meaning.kind.rstrip('123')} {role}"
+    numbers = {number for factor in quantity.factors for number in _NUMBER.findall(factor.lower())}
+    said = reading.said.setdefault(key, set())
+    if (sentence, key) in reading.in_sentence or (said and said.isdisjoint(numbers)):
+        return True
+    reading.in_sentence.add((sentence, key))
+    said |= numbers
+    return False
+
+
+def _replace(
+    reading: _Reading, quantity: Quantity, meaning: Meaning, floor: int, value: str
+) -> None:
+    text, view = reading.text, reading.view
+    start, end = quantity.start, quantity.end
+    unit = text[quantity.unit_start : quantity.end] if not quantity.is_bare else ""
+    if meaning.kind.startswith("size"):
+        unit = "-cm" if unit.strip().startswith("-") else " cm"
+    elif meaning.kind == "volume" and re.search("mm|milli?m|cubic", unit, re.I):
+        unit = " cm3"
+    elif meaning.kind == "slice":
+        end = meaning.end
+    if comparison := _COMPARISON_BEFORE.search(view[floor:start]):
+        start = floor + comparison.start()
+    if written := _ARTICLE_BEFORE.search(text[floor:start]):
+        indefinite = article(written[1], value)
+        if indefinite != written[1]:
+            reading.edits.append((floor + written.start(1), floor + written.end(1), indefinite))
+    reading.edits.append((start, end, value + unit))
+    reading.note(min(meaning.start, start), meaning.end, meaning.kind, value + unit, "replaced")
+
+
+def _edited(reading: _Reading) -> str:
+    if not reading.edits:
+        return reading.text
+    pieces, at = [], 0
+    for start, end, replacement in sorted(reading.edits):
+        if start >= at:
+            pieces += [reading.text[at:start].replace(GAP, " "), replacement]
+        elif replacement == GAP and end > at:
+            pieces.append(GAP)
+        at = max(at, end)
+    pieces.append(reading.text[at:].replace(GAP, " "))
+    text = "".join(pieces)
+    return tidied(text) if GAP in text else text

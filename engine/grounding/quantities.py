@@ -1,0 +1,166 @@
+"""Quantities: the numbers of a folded text with their units, whatever they mean."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["none", "length", "volume", "suv", "other"]
+
+_ONES = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen"
+    "|fifteen|sixteen|seventeen|eighteen|nineteen"
+)
+_SPELLED = rf"(?:{_ONES}|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)"
+_WORDS = (
+    rf"(?:\ban?\s+(?=dozen|hundred))?\b(?:dozens?|{_SPELLED}(?:(?:\s+|-){_SPELLED})*)"
+    rf"(?:\s+point(?:\s+(?:{_ONES}))+)?(?![A-Za-z])"
+)
+_PLACEHOLDER = r"\[[\s#.,]*#[\s#.,]*\]|\[\s*(?:number|num|value)\s*\]|(?:[#][.,]?)+(?!\s*\d)"
+_DIGITS = r"(?:(?<![\d.,])[.,](?=\d))?\d+(?:[.,]\d+)*"
+_HALF = r"(?:\s+and\s+(?:an?\s+)?(?:half|quarter)\b)?"
+ATOM = re.compile(
+    rf"(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))" + _HALF, re.I
+)
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
+)
+_DATE = re.compile(
+    r"(?<![\d.,])(?:\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}(?![\d])"
+    rf"|\b{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?\s*,?\s+\d{{4}}\b"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:\s*,?\s*\d{{4}}\b)?"
+    rf"|\b{_MONTH}\s+(?:\d{{4}}|\d{{1,2}})\b(?![.,]\d|\s*(?:x|cm|mm))"
+    r"|(?:(?<=in )|(?<=on )|(?<=since )|(?<=from )|(?<=dated ))(?:19|20)\d\d\b(?![.,]\d|\s*(?:x|cm|mm))"
+    r"|\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]m\b)?)",
+    re.I,
+)
+_LENGTH = (
+    r"(?:[cm]ms?|㎝|㎜|c\.m\.?|m\.m\.?|(?:centi|milli)met(?:er|re)s?|inch(?:es)?)(?![A-Za-z\d²³^])"
+)
+_VOLUME = (
+    r"(?:m[lL]s?|cc|ccm|[cm]m\^?3|cubic\s+(?:centi|milli)met(?:er|re)s?|milli?lit(?:er|re)s?)"
+    r"(?![A-Za-z\d])"
+)
+_SUV = r"g\s*/\s*(?:ml|cc|cm3)(?![A-Za-z])"
+_OTHER = (
+    r"(?:[cm]m\^?2|square\s+\w+|hu\b|hounsfield(?:\s+units?)?|%|percent\b|mbq\b|kbq(?:/\w+)?|bq\b"
+    r"|mci\b|hours?\b|hrs?\b|min(?:utes?|s)?\b|sec(?:onds?)?\b|days?\b|weeks?\b|months?\b"
+    r"|years?\b|yrs?\b|kg\b|mg\b|fold\b|times\b|[-\s]thirds?\b|[-\s]quarters?\b|[-\s]halves\b"
+    r"|[-\s]dimensional\b|[-\s]points?\b)"
+)
+_UNITS = tuple(
+    (name, re.compile(rf"\s*-?\s*{pattern}", re.I))
+    for name, pattern in (
+        ("suv", _SUV), ("volume", _VOLUME), ("length", _LENGTH), ("other", _OTHER),
+    )  # fmt: skip
+)
+_AXIS = r"(?:\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b\s*\)?)?"
+_TIMES = re.compile(rf"{_AXIS}\s*(?:x|\*|\bby\b)\s*(?=[\d.#\[]|{_SPELLED}\b|an?\s)", re.I)
+_TRAILING_AXIS = re.compile(
+    r"\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b(?:\s*\))?", re.I
+)
+_RANGE = re.compile(r"\s*(?:-|/|±|\+\s*/?\s*-|\bto\b|\bthrough\b|\bthru\b|\bor\b|\.\.+)\s*", re.I)
+_BETWEEN = re.compile(r"\s*(?:-|\band\b|\bto\b)\s*", re.I)
+_CHANGED_FROM = re.compile(r"\bfrom\s*$", re.I)
+_RANGING_FROM = re.compile(r"\brang\w+\s+from\s*$", re.I)
+_IS_BETWEEN = re.compile(r"\bbetween\s*$", re.I)
+_LETTERS_BEFORE = re.compile(r"[A-Za-z][\w-]*$")
+_LETTERS_AFTER = re.compile(r"(?:[A-Za-z]|-[A-Za-z]{2})[\w-]*")
+_MAY_BE_GLUED = re.compile(r"(?:suvs?|suls?|max|mean|peak|im|slice|image)-?$", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One number, range or product in a folded text; `end` is behind its unit."""
+
+    start: int
+    end: int
+    factors: tuple[str, ...]  # 1.2 x 1.1: two; a range is one factor
+    unit: Unit
+    is_range: bool = False
+    is_date: bool = False
+    is_glued: bool = False  # to letters that are no unit: HER2, T4N0, 3-fold
+    is_bare: bool = True  # without a unit
+    unit_start: int = 0  # where the last unit is written; `end` where there is none
+
+
+def quantities_in(text: str) -> Iterator[Quantity]:
+    """Every quantity of a folded text, in order, dates among them."""
+    at = 0
+    dates = [match.span() for match in _DATE.finditer(text)]
+    while (atom := ATOM.search(text, at)) is not None:
+        date = next((span for span in dates if span[0] <= atom.start() < span[1]), None)
+        if date is not None:
+            yield Quantity(*date, (text[slice(*date)],), "other", is_date=True, is_bare=False)
+            at = max(date[1], at + 1)
+            continue
+        quantity = _quantity(text, atom, min((s for s, _ in dates if s > atom.start()), default=-1))
+        at = max(quantity.end, atom.end())
+        if not _is_word_alone(atom[0], quantity):
+            yield quantity
+
+
+def _is_word_alone(word: str, quantity: Quantity) -> bool:
+    """Whether it is the pronoun "one", or "half" of something, and no quantity."""
+    plain = word.strip().lower()
+    alone = len(quantity.factors) == 1 and not quantity.is_range and quantity.is_bare
+    return plain in ("one", "half", "half a", "half an") and alone
+
+
+def _quantity(text: str, atom: re.Match[str], limit: int) -> Quantity:
+    start, factors = atom.start(), [atom[0]]
+    unit, end = _unit(text, atom.end())
+    unit_start = atom.end()
+    head, is_range = text[:start], False
+    while True:
+        step, joined = _joined(text, head, end, unit)
+        if step is None or (limit >= 0 and step.end() > limit):
+            break
+        unit_after, end = _unit(text, step.end())
+        unit_start = step.end()
+        unit = unit if unit_after == "none" else unit_after
+        if joined == "times":
+            factors.append(step[0])
+        else:
+            is_range = True
+            factors[-1] += f" {step[0]}"
+    if len(factors) > 1 and (axis := _TRAILING_AXIS.match(text, end)):
+        end = axis.end()
+    start, end, is_glued = _unglued(text, start, end, unit, len(factors))
+    return Quantity(start, end, tuple(factors), unit, is_range, False, is_glued, unit == "none",
+                    unit_start)  # fmt: skip
+
+
+def _unit(text: str, at: int) -> tuple[Unit, int]:
+    for name, pattern in _UNITS:
+        if match := pattern.match(text, at):
+            return name, match.end()  # type: ignore[return-value]
+    return "none", at
+
+
+def _joined(
+    text: str, head: str, end: int, unit: Unit
+) -> tuple[re.Match[str] | None, Literal["times", "range"]]:
+    if (times := _TIMES.match(text, end)) and (atom := ATOM.match(text, times.end())):
+        return atom, "times"
+    changed = _CHANGED_FROM.search(head) and not _RANGING_FROM.search(head)
+    pattern = _BETWEEN if _IS_BETWEEN.search(head) else _RANGE
+    joint = pattern.match(text, end)
+    if joint is None or (changed and joint[0].strip().lower() in ("to", "through")):
+        return None, "range"
+    return ATOM.match(text, joint.end()), "range"
+
+
+def _unglued(text: str, start: int, end: int, unit: Unit, factors: int) -> tuple[int, int, bool]:
+    """The quantity with the letters it is written in one word with, unless they may stand there."""
+    glued = False
+    if text[start].isdigit() and (before := _LETTERS_BEFORE.search(text[max(0, start - 30) : start])):
+        if not _MAY_BE_GLUED.search(before[0]):
+            start, glued = start - len(before[0]), True
+    if unit == "none" and (after := _LETTERS_AFTER.match(text, end)):
+        if not (after[0].lower().startswith(("suv", "sul")) or after[0].startswith("-")):
+            end, glued = after.end(), True
+        elif after[0].startswith("-") and factors == 1:
+            end, glued = after.end(), True
+    return start, end, glued

@@ -1,0 +1,215 @@
+"""A grammar of PET/CT sentences, written from how reports are worded and apart from the scanner.
+
+A sentence remembers which of its words name anatomy, tracers or scores: they must survive. All other
+numbers in it are inventions of a model. `numbers_in` finds numbers by walking characters, so that it
+shares no pattern with what it judges.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+T = TypeVar("T")
+Pick = Callable[[Sequence[T]], T]
+
+SMALL_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+DECIMAL_WORDS = ("two point five", "one point two", "six point three", "zero point eight")
+PLACEHOLDERS = ("[#]", "[ # ]", "[#.#]", "[##]")
+NUMERALS = (
+    "6.3", "15.8", "3.25", "4", "8.2", "11", "0.9", "2.47", "18", "6,3", "12,45", "1,200", ".8",
+    "6．3".replace("．", "."), "６.３", "٦.٣", "8.0", "007", "1.2.3", "100", "22.75",
+)  # fmt: skip
+ANATOMY = (
+    "C6", "L4-L5", "T9", "L5-S1", "L4-5", "T11/T12", "S1", "C2", "T9 vertebral body", "D8",
+    "level 2/3", "levels IIA IIB and III", "level 2A", "levels 2-4", "level IV", "level 5B",
+    "levels 2, 3 and 4", "level II", "station 4R", "stations 4R and 7", "station 7", "stations 2R/4R",
+    "segment VIII", "segment 8", "segments 5/6", "segment 4A", "segments VII and VIII",
+    "7th rib", "right 7th rib", "left 3rd and 4th ribs", "seventh rib", "rib 9", "ribs 3-5",
+    "2nd lumbar vertebra", "first rib", "5th metatarsal", "3rd portion of the duodenum",
+    "6th intercostal space", "T12 and L1", "fourth ventricle", "12th rib", "1st metacarpal",
+)  # fmt: skip
+TRACERS = ("18F", "18F-FDG", "F-18 FDG", "68Ga-DOTATATE", "[18F]FDG", "¹⁸F-FDG", "Ga-68", "PSMA-1007")
+SCORES = ("Deauville score 4", "Deauville 4", "Deauville 5-point score of 4", "Krenning score 3")
+NOUNS = (
+    "lymph node", "nodule", "focus", "mass", "lesion", "soft tissue", "osseous lesion", "activity",
+    "pulmonary nodule", "thickening", "lytic lesion", "right hilar lymph node", "uptake",
+)  # fmt: skip
+ADJECTIVES = (
+    "Hypermetabolic", "Intense", "Mild", "Moderately FDG avid", "Focal", "Spiculated", "Enlarged",
+    "Subcentimeter", "Asymmetric", "Ill-defined", "Multiple", "Bilateral",
+)  # fmt: skip
+PLACES = (
+    "in the left upper lobe", "in the right axilla", "of the liver", "along the left iliac chain",
+    "in the mediastinum", "within the pelvis", "near the carina", "at the lung base",
+)  # fmt: skip
+TAILS = (
+    "consistent with metastasis", "suspicious for malignancy", "likely inflammatory",
+    "compatible with the known primary", "which is nonspecific", "without CT correlate",
+)  # fmt: skip
+MONTHS = ("January", "Feb", "March", "Sept.", "October", "December")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words, and those of them that must be there afterwards."""
+
+    text: str
+    must_survive: tuple[str, ...] = ()
+
+
+def number(pick: Pick[str]) -> str:
+    """One invented number, in digits of some script, in words or as a placeholder."""
+    return pick((*NUMERALS, *NUMERALS, *SMALL_WORDS, *DECIMAL_WORDS, *PLACEHOLDERS))
+
+
+def amount(pick: Pick[str]) -> str:
+    """An invented quantity: a number, a range, or something about a number."""
+    form = pick(("{a}", "{a}", "{a}", "{a}-{b}", "{a} to {b}", "{a} – {b}", "~{a}", "about {a}",
+                 "approximately {a}", ">{a}", "less than {a}", "up to {a}", "{a} ± {b}", "≥ {a}",
+                 "between {a} and {b}", "at least {a}", "{a}/{b}", "as much as {a}"))  # fmt: skip
+    return form.format(a=number(pick), b=number(pick))
+
+
+def uptake(pick: Pick[str]) -> str:
+    form = pick((
+        "SUV max of {n}", "max SUV {n}", "SUVmax: {n}", "SUVmax {n}", "SUV max measures up to {n}",
+        "SUV {n}", "SUV of {n}", "maximum SUV of {n}", "SUVmax = {n}", "SUVmax={n}", "SUVs of {n}",
+        "SUV-max {n}", "S.U.V. {n}", "suv max {n} g/mL", "a SUV max value of {n}", "SUV ({n})",
+        "standardized uptake value of {n}", "standardized uptake value (SUV) max of {n}",
+        "SUVpeak {n}", "SUV mean of {n}", "mean SUV {n}", "SUVmax/SUVmean {n}", "SUL peak {n}",
+        "peak SUV is {n}", "SUV max currently {n}", "a maximum standardized uptake value of {n}",
+        "{n} SUV", "SUVmax was measured at {n}", "SUV max in this node is {n}", "uptake of {n}",
+    ))  # fmt: skip
+    return form.format(n=amount(pick))
+
+
+def extent(pick: Pick[str]) -> str:
+    unit = pick(("cm", "mm", " cm", " mm", " cm", " mm", " centimeters", " millimetres", "-mm", "-cm"))
+    by = pick((" x ", "x", " × ", " X ", " by ", "×", " x", " * "))
+    form = pick((
+        "{a}{u}", "{a}{u}", "{a}{by}{b}{u}", "{a}{by}{b}{u}", "{a}{by}{b}{by}{c}{u}",
+        "{a}{u}{by}{b}{u}", "{a}{u}{by}{b}{u}{by}{c}{u}", "{a}-{b}{u}", "{a} to {b}{u}",
+        "{a}{u} in short axis", "{a}{u} in greatest dimension", "{a}{by}{b}", "{a}{u} (AP)",
+        "approximately {a}{u}", "~{a}{by}{b}{u}", "less than {a}{u}", "{a} and a half{u}",
+    ))  # fmt: skip
+    return form.format(a=number(pick), b=number(pick), c=number(pick), u=unit, by=by)
+
+
+def position(pick: Pick[str]) -> str:
+    form = pick((
+        "PET/CT axial slice {n}", "axial slices {n}-{m}", "image {n}", "image #{n}", "slice {n}",
+        "axial image {n} of {m}", "series {m}, image {n}", "CT image {n}", "images {n} and {m}",
+        "image {n}/{m}", "slice number {n}", "axial slice: {n}", "im {n}", "slices {n} through {m}",
+        "se {m} im {n}", "PET image {n}", "axial slice {n} and {m}",
+    ))  # fmt: skip
+    return form.format(n=number(pick), m=number(pick))
+
+
+def date(pick: Pick[str]) -> str:
+    form = pick(("3/4/2021", "2021-03-04", "{m} 4, 2021", "4 {m} 2021", "{m} 2021", "2019", "04.03.21"))
+    return form.format(m=pick(MONTHS))
+
+
+def past(pick: Pick[str]) -> str:
+    form = pick((
+        "previously {u}", "previously {e}", "previously {n}", "compared to {n} on the prior exam",
+        "prior {u}", "formerly {e}", "decreased from {n} to {n}", "increased from {e} to {e}",
+        "was {n} previously", "versus {n} on {d}", "{u} on the study dated {d}", "vs. {n} before",
+        "compared with {u} on {d}", "measured {e} in {d}", "initially {n}", "{n} at baseline",
+        "last measured {e}", "unchanged from {d}", "previous {u} and {e}", "down from {n}",
+    ))  # fmt: skip
+    return form.format(u=uptake(pick), e=extent(pick), n=amount(pick), d=date(pick))
+
+
+def stray(pick: Pick[str]) -> str:
+    form = pick((
+        "attenuation of {n} HU", "{n} foci", "{n}% of the lobe", "{n} cm from the carina",
+        "liver SUV max {n}", "above blood pool SUV of {n}", "volume of {n} mL", "MTV {n} cc",
+        "TLG {n}", "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
+        "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes", "half the lobe",
+        "wall thickness {n} mm", "a threshold SUV of {n}", "grade {n}", "{n} years ago", "({n})",
+        "COVID-{n}", "number {n}", "area of {n} cm2", "volume {n} cm³", "one third of the lobe",
+        "{n} times liver uptake", "two-thirds of the body", "¾ of it", "½ {n}", "Ⅳ", "三",
+        "no uptake above SUV {n}", "dose {n} MBq", "{n}mCi", "x{n}", "a dozen nodes", "#{n}",
+    ))  # fmt: skip
+    return form.format(n=amount(pick), d=date(pick))
+
+
+def clause(pick: Pick[str]) -> Sentence:
+    """A piece that may stand between commas, with its anatomy where it has any."""
+    kind = pick(("uptake", "extent", "position", "past", "stray", "anatomy", "kept", "words"))
+    if kind == "anatomy":
+        named = pick(ANATOMY)
+        return Sentence(pick(("at {}", "in the {}", "involving {}", "near {}")).format(named), (named,))
+    if kind == "kept":
+        named = pick((*TRACERS, *SCORES))
+        return Sentence(named, (named,))
+    makers = {"uptake": uptake, "extent": extent, "position": position, "past": past, "stray": stray}
+    if kind == "words":
+        return Sentence(pick((*PLACES, *TAILS)))
+    led = pick(("", "", "with ", "measuring ", "and ", "demonstrating ", "which measures ", "at "))
+    return Sentence(led + makers[kind](pick))
+
+
+def sentence(pick: Pick[str], clauses: Sequence[Sentence]) -> Sentence:
+    """A subject and its clauses, joined as reports join them, brackets included."""
+    text = f"{pick(ADJECTIVES)} {pick(NOUNS)} {pick(PLACES)}"
+    if pick(("no", "no", "yes")) == "yes":
+        text = f"{pick(('A', 'An', 'There is a', 'Stable'))} {extent(pick)} {pick(NOUNS)}"
+    survive: tuple[str, ...] = ()
+    for one in clauses:
+        text += pick((", {}", " with {}", " ({})", "; {}", " and {}", " {}", " [{}]", ": {}")).format(
+            one.text
+        )
+        survive += one.must_survive
+    return Sentence(text + pick((".", ".", ".", "", " .", "!")), survive)
+
+
+@st.composite
+def descriptions(draw: st.DrawFn) -> Sentence:
+    """One to three sentences, as a describer writes them."""
+
+    def pick(options: Sequence[T]) -> T:
+        return options[draw(st.integers(0, len(options) - 1))]
+
+    parts = [
+        sentence(pick, [clause(pick) for _ in range(pick((1, 2, 2, 3)))])
+        for _ in range(pick((1, 1, 2, 3)))
+    ]
+    text = pick((" ", "  ", "\n")).join(part.text for part in parts)
+    return Sentence(text, tuple(word for part in parts for word in part.must_survive))
+
+
+def numberless() -> st.SearchStrategy[str]:
+    """Texts without a number: whatever their wording and spacing, nothing in them is to change."""
+    pieces = st.sampled_from((
+        *ADJECTIVES, *NOUNS, *PLACES, *TAILS, ",", " ", "  ", "(", ")", ".", ";", "\n", " ,", "()",
+        "SUV max", "with", "and", "cm", "an", "increased", "new", "stable compared to prior", "x",
+        "level II", "levels IIA IIB and III", "segment VIII", "stage IV", "one of", "first", "é",
+        "\u200b", "\u00a0", "lone", "often", "weight", "tent", "[", "]", "%", "previously", "at",
+    ))  # fmt: skip
+    return st.lists(pieces, max_size=12).map(" ".join)
+
+
+def numbers_in(text: str) -> list[tuple[str, str, str]]:
+    """Every number left in a text as (before, number, after), by walking its characters."""
+    found: list[tuple[str, str, str]] = []
+    at = 0
+    while at < len(text):
+        if not text[at].isnumeric() and text[at] != "#":
+            at += 1
+            continue
+        end = at + 1
+        while end < len(text) and (
+            text[end].isnumeric()
+            or (text[end] in ".," and end + 1 < len(text) and text[end + 1].isnumeric())
+        ):
+            end += 1
+        found.append((text[:at], text[at:end], text[end:]))
+        at = end
+    words = text.replace("-", " ").replace(",", " ").replace(".", " ").replace(")", " ").split()
+    spelled = {"zero", *SMALL_WORDS, "twelve", "dozen", "twenty"}
+    found += [("", word, "") for word in words if word.strip("([;:!~>≥").lower() in spelled]
+    return found
