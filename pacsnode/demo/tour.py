@@ -150,15 +150,15 @@ def _print(toured: Toured, console: Console) -> None:
 def _table(toured: Toured) -> Table:
     """Two lines a lesion: the numbers as they came back, and as they are by formula."""
     headings = {
-        "suv_max": "SUVmax", "suv_mean": "SUVmean", "volume_cm3": "cm3",
-        "total_lesion_glycolysis_g": "TLG g",
-        "long_axis_mm": "long mm", "short_axis_mm": "short mm",
+        "suv_max": "SUV\nmax", "suv_mean": "SUV\nmean", "volume_cm3": "\ncm3",
+        "total_lesion_glycolysis_g": "TLG\ng", "long_axis_mm": "long\nmm",
+        "short_axis_mm": "short\nmm",
     }  # fmt: skip
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("lesion", min_width=24)
+    table.add_column("\nlesion", min_width=20)
     table.add_column("")
     for heading in headings.values():
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for finding in toured.report.findings:
         found = [each for each in toured.compared if each.lesion == finding.segment_number]
         row = {each.name: each for each in found}
