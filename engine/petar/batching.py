@@ -15,6 +15,7 @@ from engine.finding import Unable
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Queued = tuple[Item, Future[Answer | Unable]]
 WELL_BEFORE_GROWING = 16  # batches without a shortage of memory after which the limit doubles again
 
 
@@ -42,7 +43,7 @@ class Batches(Generic[Item, Answer]):
         self._is_alive = is_alive  # whether the device still answers after a failure
         self._room = threading.Semaphore(2 * limit)  # items under way, made ones among them
         self._state = threading.Condition()
-        self._waiting: deque[tuple[Item, Future[Answer | Unable]]] = deque()
+        self._waiting: deque[Queued[Item, Answer]] = deque()
         self._announced = 0
         self._stopping = False
         self._dead: ModelFault | None = None
@@ -62,34 +63,37 @@ class Batches(Generic[Item, Answer]):
         return 0.0 if since is None else time.monotonic() - since
 
     @contextmanager
-    def announced(self) -> Iterator[Callable[[Item], Future[Answer | Unable]]]:
-        """Room for one item: made inside, and handed in by the function given, or not at all.
+    def announced(
+        self, count: int
+    ) -> Iterator[Callable[[Callable[[], Item]], Future[Answer | Unable]]]:
+        """Say that this many items come; each is made, and waits, by the function given.
 
-        A batch waits a little for what is announced; no more items are made than can soon run.
+        A batch waits a little for what is announced. No more items are made than can soon run: the
+        function blocks until there is room. An item that cannot be made is answered like one that
+        fails alone. Raises ModelFault once the thread has ended.
         """
-        self._room.acquire()
-        with self._state:
-            self._announced += 1
-        handed_in = False
+        self._expect(count)
+        coming = count
 
-        def hand_in(item: Item) -> Future[Answer | Unable]:
-            nonlocal handed_in
+        def hand_in(make: Callable[[], Item]) -> Future[Answer | Unable]:
+            nonlocal coming
             answer: Future[Answer | Unable] = Future()
-            with self._state:
-                if self._dead is not None or self._stopping:
-                    raise self._dead or ModelFault("The model has been stopped", code="stopped")
-                self._waiting.append((item, answer))
-                handed_in = True
+            self._room.acquire()
+            try:
+                item = make()
+            except Exception as exc:  # noqa: BLE001 - one item must not cost the others
+                self._room.release()
+                self._expect(-1)
+                answer.set_result(failure_of(exc))
+            else:
+                self._queue(item, answer)
+            coming -= 1
             return answer
 
         try:
             yield hand_in
         finally:
-            if not handed_in:
-                self._room.release()
-            with self._state:
-                self._announced -= 1
-                self._state.notify_all()
+            self._expect(-coming)
 
     def stop(self) -> None:
         """End the thread; what was not answered raises ModelFault where it is waited for."""
@@ -98,8 +102,22 @@ class Batches(Generic[Item, Answer]):
             self._state.notify_all()
         self._thread.join()
 
+    def _expect(self, count: int) -> None:
+        with self._state:
+            self._announced += count
+            self._state.notify_all()
+
+    def _queue(self, item: Item, answer: Future[Answer | Unable]) -> None:
+        with self._state:
+            if self._must_end():
+                self._room.release()
+                raise self._reason_to_refuse()
+            self._waiting.append((item, answer))
+            self._announced -= 1
+            self._state.notify_all()
+
     def _loop(self) -> None:
-        batch: list[tuple[Item, Future[Answer | Unable]]] = []
+        batch: list[Queued[Item, Answer]] = []
         try:
             while batch := self._next_batch():
                 self._busy_since = time.monotonic()
@@ -113,7 +131,7 @@ class Batches(Generic[Item, Answer]):
             self._refuse([pair for pair in batch if not pair[1].done()])
             self._refuse_waiting()
 
-    def _next_batch(self) -> list[tuple[Item, Future[Answer | Unable]]]:
+    def _next_batch(self) -> list[Queued[Item, Answer]]:
         """The items of the next batch; none when it is time to end."""
         with self._state:
             while not self._waiting and not self._must_end():
@@ -138,7 +156,7 @@ class Batches(Generic[Item, Answer]):
     def _must_end(self) -> bool:
         return self._stopping or self._dead is not None
 
-    def _answer(self, batch: list[tuple[Item, Future[Answer | Unable]]]) -> None:
+    def _answer(self, batch: list[Queued[Item, Answer]]) -> None:
         """Run a batch, or its halves one after the other where it cannot run whole."""
         pieces = deque([batch])
         while pieces:
@@ -155,7 +173,7 @@ class Batches(Generic[Item, Answer]):
             half = len(piece) // 2
             pieces.extendleft((piece[half:], piece[:half]))
 
-    def _tried(self, piece: list[tuple[Item, Future[Answer | Unable]]]) -> Unable | None:
+    def _tried(self, piece: list[Queued[Item, Answer]]) -> Unable | None:
         """Answer a piece; or say why it cannot be answered as it is."""
         try:
             answers = self._run([item for item, _ in piece])
@@ -181,11 +199,12 @@ class Batches(Generic[Item, Answer]):
         if self._well >= WELL_BEFORE_GROWING and self.limit < self._most:
             self.limit, self._well = min(self._most, 2 * self.limit), 0
 
-    def _refuse(self, items: Sequence[tuple[Item, Future[Answer | Unable]]]) -> None:
+    def _refuse(self, items: Sequence[Queued[Item, Answer]]) -> None:
         for _, future in items:
-            future.set_exception(
-                self._dead or ModelFault("The model has been stopped", code="stopped")
-            )
+            future.set_exception(self._reason_to_refuse())
+
+    def _reason_to_refuse(self) -> ModelFault:
+        return self._dead or ModelFault("The model has been stopped", code="stopped")
 
     def _refuse_waiting(self) -> None:
         with self._state:

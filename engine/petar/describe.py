@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 
 import torch
@@ -10,14 +10,14 @@ import torch
 from engine.finding import Description, ModelIdentity, Unable
 from engine.lesion import Lesion
 from engine.petar.admission import reason_against_lesion, reason_against_scan, trained_tracer
-from engine.petar.batching import Batches, failure_of
+from engine.petar.batching import Batches
 from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import PETAR_RELEASE, Profile
 from engine.petar.focus import PreparedStudy, prepare, views_of
 from engine.petar.keeping import Shelf, digest_of_mask, digest_of_scan
 from engine.petar.model import Views
 from engine.petar.options import Options
-from engine.petar.writing import Seen, Writer, Written
+from engine.petar.writing import Seen, Writer
 from engine.volume import Scan
 
 
@@ -54,7 +54,7 @@ class Petar:
         )
         self._results: Shelf[Description] = Shelf(caches.results, _size_of_description)
         on_gpu = self._device.type == "cuda"
-        self.batches: Batches[Seen, Written] = Batches(
+        self.batches: Batches[Seen, Description] = Batches(
             lambda batch: self._writer.write(batch, lambda: self.batches.is_stopping),
             limit=self.options.batch_size or (32 if on_gpu else 4),
             gather_s=self.options.gather_s,
@@ -83,53 +83,34 @@ class Petar:
         if against is not None:
             return [against] * len(lesions)
         study = _Study(scan, self._is_keeping, self._prepared)
-        waiting = [self._begun(study, lesion) for lesion in lesions]
-        return [finish() for finish in waiting]
+        answers = [self._answer_at_once(study, lesion) for lesion in lesions]
+        keys = {n: self._key(study, lesions[n]) for n, known in enumerate(answers) if known is None}
+        with self.batches.announced(len(keys)) as hand_in:
+            waiting = {n: hand_in(partial(self._seen, study, lesions[n])) for n in keys}
+        for n, future in waiting.items():
+            answers[n] = answer = future.result()
+            if isinstance(answer, Description):
+                self._results.put(keys[n], answer)
+        return [answer for answer in answers if answer is not None]
+
+    def _answer_at_once(self, study: "_Study", lesion: Lesion) -> Description | Unable | None:
+        return reason_against_lesion(lesion) or self._results.get(self._key(study, lesion))
 
     @property
     def _is_keeping(self) -> bool:
         caches = self.options.caches
         return any(getattr(caches, field.name) for field in fields(caches))
 
-    def _begun(self, study: "_Study", lesion: Lesion) -> Callable[[], Description | Unable]:
-        """Hand a lesion to the model; the function given waits for its words."""
-        against = reason_against_lesion(lesion)
-        if against is not None:
-            return lambda: against
-        key: Hashable = None
-        if self._results.limit_bytes:
-            key = (study.digest, digest_of_mask(lesion.segment.mask), *self._settled)
-            known = self._results.get(key)
-            if known is not None:
-                return lambda: known
-        with self.batches.announced() as hand_in:
-            try:
-                seen, warnings = self._seen(study, lesion)
-            except Exception as exc:  # noqa: BLE001 - one lesion must not cost the others
-                unable = failure_of(exc)
-                return lambda: unable
-            answer = hand_in(seen)
-        warnings = (*study.warnings(self.options), *warnings)
-
-        def finish() -> Description | Unable:
-            written = answer.result()
-            if isinstance(written, Unable):
-                return written
-            truncated = ("truncated",) if written.is_truncated else ()
-            description = Description(written.text, warnings=(*warnings, *truncated))
-            self._results.put(key, description)
-            return description
-
-        return finish
-
-    @property
-    def _settled(self) -> tuple[Hashable, ...]:
-        """All but the study and the mask that words depend on."""
+    def _key(self, study: "_Study", lesion: Lesion) -> Hashable:
+        """All that the words for a lesion depend on."""
+        if not self._results.limit_bytes:
+            return None
         who, options = self.identity, self.options
         how = (options.max_new_tokens, options.min_new_tokens, options.ct_of_air)
-        return (who.weights_sha256, who.profile, who.prompt, who.dtype, who.device, *how)
+        model = (who.weights_sha256, who.profile, who.prompt, who.dtype, who.device)
+        return (study.digest, digest_of_mask(lesion.segment.mask), *model, *how)
 
-    def _seen(self, study: "_Study", lesion: Lesion) -> tuple[Seen, tuple[str, ...]]:
+    def _seen(self, study: "_Study", lesion: Lesion) -> Seen:
         """The views of a lesion, in the network's type on its device. Raises Unseeable."""
         with torch.inference_mode():
             found = views_of(study.prepared(), lesion.segment.mask, self._profile, self._vision)
@@ -139,7 +120,8 @@ class Petar:
                     for field in fields(Views)
                 )
             )
-        return Seen(views, (study.digest, found.window)), found.warnings
+        warnings = (*study.warnings(self.options), *found.warnings)
+        return Seen(views, (study.digest, found.window), warnings)
 
     def _prepared(self, study: "_Study") -> PreparedStudy:
         return self._studies.get_or_make(study.digest, lambda: self._prepare(study.scan))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from engine.finding import Unable
+from engine.finding import Description, Unable
 from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import Profile
 from engine.petar.generation import Decoded, decode, prompt_ids
@@ -29,14 +29,7 @@ class Seen:
 
     views: Views
     ct_key: Hashable
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Raw words, and whether they end where no more were allowed."""
-
-    text: str
-    is_truncated: bool
+    warnings: tuple[str, ...] = ()
 
 
 class Writer:
@@ -59,8 +52,8 @@ class Writer:
 
     def write(
         self, batch: Sequence[Seen], is_stopping: Callable[[], bool] = lambda: False
-    ) -> list[Written | Unable]:
-        """Words for every lesion of a batch, in its order."""
+    ) -> list[Description | Unable]:
+        """Raw words for every lesion of a batch, in its order."""
         deadline_s = self.options.deadline_s
         until = None if deadline_s is None else time.monotonic() + deadline_s
 
@@ -73,7 +66,8 @@ class Writer:
             going_on = [row for row, finite in enumerate(is_finite) if finite]
             decoded = iter(self._decoded(visual[going_on], overdue) if going_on else ())
         return [
-            self._answer(next(decoded)) if finite else _unable("not-finite") for finite in is_finite
+            self._answer(next(decoded), seen) if finite else _unable("not-finite")
+            for seen, finite in zip(batch, is_finite, strict=True)
         ]
 
     def visual_tokens(self, batch: Sequence[Seen]) -> Tensor:
@@ -129,7 +123,7 @@ class Writer:
             self._lane = Fixed(self.network.language, rows, -(-length // 8) * 8)
         return self._lane
 
-    def _answer(self, decoded: Decoded) -> Written | Unable:
+    def _answer(self, decoded: Decoded, seen: Seen) -> Description | Unable:
         if decoded.ending == "overdue":
             return _unable("deadline")
         if decoded.ending == "not-finite":
@@ -137,7 +131,8 @@ class Writer:
         text = str(self._tokenizer.decode(decoded.tokens, skip_special_tokens=True)).strip()
         if not text:
             return _unable("empty-text")
-        return Written(text, is_truncated=decoded.ending == "length")
+        truncated = ("truncated",) if decoded.ending == "length" else ()
+        return Description(text, warnings=(*seen.warnings, *truncated))
 
 
 def stacked(each: Sequence[Views]) -> Views:

@@ -1,119 +1,76 @@
-"""Scans in memory for the model's tests: a made whole body, and any scan stored another way."""
+"""Scans and lesions made in memory, small, with uptake that differs from place to place."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from pydicom.sr.coding import Code
 
 from engine.acquisition import PetAcquisition, SuvConversion
 from engine.geometry import Grid
+from engine.lesion import Lesion, Measurements, Segment
 from engine.volume import Mask, Scan, Volume
 
-# how an axial LPS scan (i to the left, j to the back, k to the head) is stored otherwise:
-# the old axis that each new axis runs along, and which new axes run against it
-STORAGES: dict[str, tuple[tuple[int, int, int], tuple[int, ...]]] = {
-    "LPS": ((0, 1, 2), ()),
-    "RAS": ((0, 1, 2), (1, 2)),
-    "LAS": ((0, 1, 2), (1,)),
-    "LPI": ((0, 1, 2), (0,)),  # the last slice nearest to the head comes first
-    "sagittal": ((2, 0, 1), (1,)),
-}
+FDG = Code("35321007", "SCT", "Fluorodeoxyglucose F^18^")
+PET_SHAPE, CT_SHAPE = (48, 40, 40), (40, 60, 60)
+PET_SPACING_MM, CT_SPACING_MM = (4.0, 5.0, 5.0), (5.0, 3.4, 3.4)
 
 
-def axial(
-    shape: tuple[int, int, int],
-    spacing_kji_mm: tuple[float, float, float],
-    first_lps_mm: tuple[float, float, float] = (0, 0, 0),
-) -> Grid:
-    """k to the head, j to the back, i to the left."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.fliplr(np.diag(spacing_kji_mm[::-1]))
-    affine[:3, 3] = first_lps_mm
+def make_scan(seed: int = 0, *, tracer: Code | None = FDG, tracer_name: str | None = None) -> Scan:
+    """A PET in g/ml and its CT: a noisy ellipsoid with hot spots, bone and air."""
+    rng = np.random.default_rng(seed)
+    pet_grid, ct_grid = grid_of(PET_SHAPE, PET_SPACING_MM), grid_of(CT_SHAPE, CT_SPACING_MM)
+    suv = np.where(_inside(PET_SHAPE), rng.uniform(0.3, 3.0, PET_SHAPE), 0.0)
+    for _ in range(12):
+        k, j, i = (int(rng.integers(6, n - 6)) for n in PET_SHAPE)
+        suv[k - 2 : k + 3, j - 2 : j + 3, i - 2 : i + 3] += rng.uniform(3, 12)
+    hu = np.where(_inside(CT_SHAPE), rng.uniform(-150, 350, CT_SHAPE), -1000.0)
+    pet = Volume(suv.astype(np.float32), pet_grid, "g/ml", (), f"2.25.{seed + 1}1")
+    ct = Volume(hu.astype(np.float32), ct_grid, "HU", (), f"2.25.{seed + 1}2")
+    acquisition = replace(EMPTY_HEADER, tracer=tracer, tracer_name=tracer_name)
+    return Scan(pet, ct, acquisition, SuvConversion(np.ones(PET_SHAPE[0]), "bw", "made"))
+
+
+def make_lesions(count: int, seed: int = 0) -> list[Lesion]:
+    """Boxes of several voxels each, at different places."""
+    rng = np.random.default_rng(1000 + seed)
+    lesions = []
+    for number in range(1, count + 1):
+        voxels = np.zeros(PET_SHAPE, bool)
+        k, j, i = (int(rng.integers(8, n - 12)) for n in PET_SHAPE)
+        deep, high, wide = (int(n) for n in rng.integers(2, 6, 3))
+        voxels[k : k + deep, j : j + high, i : i + wide] = True
+        lesions.append(lesion_of(voxels, number))
+    return lesions
+
+
+def lesion_of(voxels: np.ndarray, number: int = 1, **of_segment: object) -> Lesion:
+    """A lesion with this mask."""
+    mask = Mask(voxels, grid_of(PET_SHAPE, PET_SPACING_MM))
+    segment = Segment(number, f"Lesion {number}", "lesion", mask, "1.2.3", "2.25.9")
+    return Lesion(replace(segment, **of_segment), Measurements(volume_cm3=1.0))
+
+
+def grid_of(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:
+    """Axial slices upwards, the middle of the volume at the origin."""
+    affine = np.zeros((4, 4))
+    for axis, row in enumerate((2, 1, 0)):
+        affine[row, axis] = spacing_mm[axis]
+        affine[row, 3] = -spacing_mm[axis] * (shape[axis] - 1) / 2
+    affine[3, 3] = 1
     return Grid(shape, affine)
 
 
-def centred(shape: tuple[int, int, int], spacing_kji_mm: tuple[float, float, float]) -> Grid:
-    """The same with x = y = 0 in the middle, and z = 0 at the feet."""
-    x, y = (-spacing_kji_mm[axis] * (shape[axis] - 1) / 2 for axis in (2, 1))
-    return axial(shape, spacing_kji_mm, (x, y, 0.0))
+def _inside(shape: tuple[int, int, int]) -> np.ndarray:
+    axes = [np.linspace(-1, 1, n) for n in shape]
+    k, j, i = np.meshgrid(*axes, indexing="ij")
+    return np.asarray(j**2 + i**2 + 0 * k < 0.8)
 
 
-def volume(values: npt.ArrayLike, grid: Grid, unit: str = "g/ml") -> Volume:
-    return Volume(np.asarray(values, np.float32), grid, unit, (), "1.2")
-
-
-def scan(pet: Volume, ct: Volume | None = None) -> Scan:
-    nothing: Any = dict.fromkeys(PetAcquisition.__dataclass_fields__)
-    suv = SuvConversion(np.ones(len(pet.values)), "bw", "stated")
-    return Scan(pet, ct, PetAcquisition(**nothing), suv)
-
-
-def stored(values: npt.NDArray[Any], grid: Grid, storage: str) -> tuple[npt.NDArray[Any], Grid]:
-    """The same values at the same places, in another order of storage."""
-    order, against = STORAGES[storage]
-    values, affine = values.transpose(order), grid.affine[:, [*order, 3]].copy()
-    for axis in against:
-        affine[:, 3] += affine[:, axis] * (values.shape[axis] - 1)
-        affine[:, axis] *= -1
-    shape = (values.shape[0], values.shape[1], values.shape[2])
-    flipped = values[tuple(slice(None, None, -1 if a in against else 1) for a in range(3))]
-    return np.ascontiguousarray(flipped), Grid(shape, affine, grid.frame_of_reference_uid)
-
-
-def stored_scan(one: Scan, storage: str) -> Scan:
-    def turned(part: Volume) -> Volume:
-        values, grid = stored(part.values, part.grid, storage)
-        return replace(part, values=values, grid=grid)
-
-    return replace(one, pet=turned(one.pet), ct=None if one.ct is None else turned(one.ct))
-
-
-def stored_mask(mask: Mask, storage: str) -> Mask:
-    return Mask(*stored(mask.voxels, mask.grid, storage))
-
-
-def positions(grid: Grid) -> tuple[npt.NDArray[np.float64], ...]:
-    """x, y, z in LPS mm of every voxel, [k, j, i] each; for axial grids, broadcastable."""
-    k, j, i = (np.arange(n) for n in grid.shape)
-    x, y, z = grid.affine[:3, 3]
-    dz, dy, dx = grid.affine[2, 0], grid.affine[1, 1], grid.affine[0, 2]
-    return x + dx * i[None, None, :], y + dy * j[None, :, None], z + dz * k[:, None, None]
-
-
-def body_suv(grid: Grid, height_mm: float) -> npt.NDArray[np.float64]:
-    """A trunk with a hot head at the top, a hotter left side and texture; nothing outside."""
-    x, y, z = positions(grid)
-    trunk = (x / 190) ** 2 + (y / 120) ** 2 < 1
-    texture = 1 + 0.3 * np.sin(x / 17) * np.cos(y / 23) * np.sin(z / 31)
-    suv = np.where(trunk, 1.2 * texture + 0.004 * (x + 190), 0.0)
-    head = (x / 70) ** 2 + (y / 90) ** 2 + ((z - (height_mm - 110)) / 100) ** 2 < 1
-    return np.where(z > height_mm - 10, 0.0, np.where(head, 9.0 * texture, suv))
-
-
-def body_hu(grid: Grid, height_mm: float) -> npt.NDArray[np.float64]:
-    """Air, soft tissue with texture, two lungs and a spine; defined everywhere."""
-    x, y, z = positions(grid)
-    hu = np.where((x / 200) ** 2 + (y / 130) ** 2 < 1, 40 + 60 * np.sin(x / 11 + z / 19), -1000)
-    for side in (-1, 1):
-        lung = ((x - 90 * side) / 60) ** 2 + (y / 80) ** 2 + ((z - 0.6 * height_mm) / 120) ** 2 < 1
-        hu = np.where(lung, -850 + 0.2 * z, hu)
-    return np.where((x / 25) ** 2 + ((y - 70) / 25) ** 2 < 1, 700.0, hu)
-
-
-def ellipsoid(grid: Grid, centre_lps_mm, radii_mm) -> Mask:
-    squares = [
-        ((axis - c) / r) ** 2
-        for axis, c, r in zip(positions(grid), centre_lps_mm, radii_mm, strict=True)
-    ]
-    return Mask(squares[0] + squares[1] + squares[2] <= 1, grid)
-
-
-def whole_body() -> Scan:
-    """620 mm from the feet to the crown, wider than the 200 points of the network's plane."""
-    pet_grid = centred((190, 152, 152), (3.27, 4.07283, 4.07283))
-    ct_grid = centred((120, 256, 256), (5.0, 1.9531, 1.9531))
-    return scan(
-        volume(body_suv(pet_grid, 618.0), pet_grid),
-        volume(body_hu(ct_grid, 618.0), ct_grid, "HU"),
-    )
+EMPTY_HEADER = PetAcquisition(
+    units="BQML", suv_type=None, decay_correction="START", corrected_image=(),
+    rescale_intercepts=(0.0,), series_at=None, frames=(), patient_weight_kg=70.0,
+    patient_size_m=None, patient_sex=None, radionuclide_total_dose_bq=None,
+    radionuclide_half_life_s=None, injected_at=None, injected_at_is_time_only=False,
+    has_radiopharmaceutical=True, tracer=None, tracer_name=None, ge_scan_at=None,
+    ge_injected_at=None, philips_suv_factor=None, philips_activity_factor=None,
+)  # fmt: skip
