@@ -37,8 +37,8 @@ _DENIED = frozenset(
 _NOT_DENIED = frozenset({"only", "longer", "correlate", "correlation"})
 _TURN = frozenset({"but", "however", "except", "although", "whereas", "while", "though"})
 _ANEW = frozenset(
-    ("in", "within", "at", "involving", "involve", "is", "are", "show", "demonstrate")
-    + ("with", "which", "that", "there")
+    {"in", "within", "at", "involving", "involve", "is", "are", "show", "demonstrate"}
+    | {"with", "which", "that", "there"}
 )
 _OF_UPTAKE = frozenset({"that", "uptake", "activity", "avidity", "those", "seen"})
 _CUES = tuple(

@@ -67,8 +67,8 @@ def _sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
 
 def _chosen(mentions: Sequence[Mention], words: Sequence[Word], least_rank: int) -> _Choice | None:
     """The first place among the subjects, else the first tissue, as precise as they make it."""
-    subjects = [one for one in mentions if standing_of(one, words) is Standing.SUBJECT]
-    subjects = _as_nodes(subjects, words)
+    told = [one for one in mentions if standing_of(one, words) is Standing.SUBJECT]
+    subjects = _as_nodes(told, words)
     for rank in (2, 1, 0)[: 3 - least_rank]:
         first = next((one for one in subjects if one.site.rank == rank), None)
         if first is not None:

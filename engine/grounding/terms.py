@@ -14,8 +14,8 @@ _END = re.compile(r"[.!?;](?:\s|$)|\n")
 _ABBREVIATED = frozenset({"vs", "approx", "ca", "e", "g", "i"})
 # A term may hold these anywhere: "upper lobe of the left lung".
 _PASSED_OVER = frozenset(
-    ("a", "an", "the", "of", "in", "at", "within", "on", "its", "their", "s")
-    + ("left", "right", "bilateral", "sided", "lt", "rt")
+    {"a", "an", "the", "of", "in", "at", "within", "on", "its", "their", "s"}
+    | {"left", "right", "bilateral", "sided", "lt", "rt"}
 )
 _NUMBERED = frozenset({"level", "station", "segment"})
 _NUMERAL = re.compile(r"(?:\d{1,2}|[ivx]+)[a-crlp]?")

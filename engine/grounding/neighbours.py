@@ -1,0 +1,90 @@
+"""What the label map of a study says of a lesion's place: which organs are near, which region."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.geometry import Grid
+from engine.grounding.site_table import Site, is_within, site_coded, table
+from engine.grounding.sites import site_of
+from engine.lesion import Lesion, Segment
+from engine.volume import Mask
+
+NEAR_MM = 10.0
+INSIDE = 0.8  # of a lesion's voxels: it lies in that organ
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A labelled organ within NEAR_MM of a lesion."""
+
+    site: Site
+    distance_mm: float
+    overlap: float  # fraction of the lesion's voxels
+
+
+def site_of_segment(segment: Segment) -> Site | None:
+    """The row of the table that a context segment is: by its codes, else by its label."""
+    for code in (segment.property_type, segment.anatomic_region):
+        site = site_coded(code) if code is not None else None
+        if site is not None:
+            return site
+    return table().get(site_of(segment.label).name or "")
+
+
+def labelled(context: Sequence[Lesion]) -> list[tuple[Site, Segment]]:
+    """The context segments that are sites of the table, tissues that are everywhere left out."""
+    found = [(site_of_segment(one.segment), one.segment) for one in context]
+    return [(site, segment) for site, segment in found if site is not None and site.rank == 2]
+
+
+def neighbours_of(lesion: Lesion, organs: Sequence[tuple[Site, Segment]]) -> list[Neighbour]:
+    """The organs within NEAR_MM of the lesion's voxels, the nearest first."""
+    from scipy import ndimage  # only a study with a label map needs it
+
+    mask = lesion.segment.mask
+    box = _box_around(mask)
+    if box is None:
+        return []
+    voxels = mask.voxels[box]
+    distance_mm = ndimage.distance_transform_edt(~voxels, sampling=mask.grid.spacing_mm)
+    found = []
+    for site, segment in organs:
+        if segment.mask.voxels.shape != mask.voxels.shape:
+            continue
+        organ = segment.mask.voxels[box]
+        nearest = float(distance_mm[organ].min()) if organ.any() else np.inf
+        if nearest <= NEAR_MM:
+            overlap = float((organ & voxels).sum() / voxels.sum())
+            found.append(Neighbour(site, nearest, overlap))
+    return sorted(found, key=lambda one: (one.distance_mm, -one.overlap))
+
+
+def is_elsewhere(
+    claimed: Site, neighbours: Sequence[Neighbour], organs: Sequence[tuple[Site, Segment]]
+) -> bool:
+    """Whether the claimed organ is labelled, and not near; or a node is claimed inside an organ."""
+    if claimed.organ_group == "Lymph node":
+        return any(
+            one.overlap > INSIDE and one.site.organ_group in ("Lung", "Liver", "Brain")
+            for one in neighbours
+        )
+    labels = {site.name: site for site, _ in organs if is_within(site, claimed)}
+    if not labels:
+        labels = {site.name: site for site, _ in organs if is_within(claimed, site)}
+    return bool(labels) and not any(one.site.name in labels for one in neighbours)
+
+
+def _box_around(mask: Mask) -> tuple[slice, slice, slice] | None:
+    at = np.argwhere(mask.voxels)
+    if not len(at):
+        return None
+    margin = _margin(mask.grid)
+    low = np.maximum(at.min(axis=0) - margin, 0).tolist()
+    high = (at.max(axis=0) + margin + 1).tolist()
+    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+
+
+def _margin(grid: Grid) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
+    return np.ceil(NEAR_MM / np.array(grid.spacing_mm)).astype(np.intp)
