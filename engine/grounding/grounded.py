@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from pydicom.sr.coding import Code
 
 from engine.finding import Description
+from engine.grounding.anatomy import flags_of
+from engine.grounding.claims import claims_of
+from engine.grounding.measured import measured_of
+from engine.grounding.numbers import grounded_numbers
+from engine.grounding.sites import site_of
 from engine.grounding.spans import Span
 from engine.lesion import Lesion
 from engine.volume import Scan
 
+EMPTY_TEXT = "empty-text"  # nothing was said, or nothing that could be kept
+
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """Words fit for a report: every number in `text` is a measured one, or names anatomy."""
+    """Words fit for a report: every number in `text` is a measured one, or part of a name."""
 
     text: str
     site: Code | None
@@ -28,6 +35,23 @@ def ground(
 ) -> Grounded:
     """The description with measured numbers, its site as a code, and its conflicts as flags.
 
-    `context` are the measured context segments of the study (a label map of organs among them).
+    For words of a model: a template's are measured already. `context` are the measured context
+    segments of the study (a label map of organs among them). A site that the description brings
+    along stands; words are never changed for a conflict, only flagged.
     """
-    raise NotImplementedError  # the scanner follows
+    text, spans, number_flags = grounded_numbers(description.text, measured_of(lesion, scan))
+    located = site_of(text)
+    flags = (
+        *number_flags,
+        *flags_of(text, located, lesion, scan, context),
+        *claims_of(text, has_ct=scan.ct is not None),
+        *(() if any(character.isalnum() for character in text) else (EMPTY_TEXT,)),
+    )
+    return Grounded(
+        text=text,
+        site=description.site or located.site,
+        laterality=description.laterality or located.laterality,
+        flags=tuple(dict.fromkeys(flags)),
+        spans=spans,
+        raw_text=description.text,
+    )

@@ -11,7 +11,7 @@ _NOT_A_QUANTITY = (
 # What may follow the last of several: "levels 2, 3 and 4", not "level 2 and 4 foci".
 _ENDS = (
     r"(?=\s*(?:[,.;:()\[\]!?]|$|(?:with|are|is|show|demonstrat|measur|lymph|nod|vertebra|rib|bod|level"
-    r"|near|in|on|along|which|at(?!\s+base)|and(?!\s+[\d\[]))))"
+    r"|near|in|on|along|which|at(?!\s+base)|and(?!\s+[\d\[])|\d|(?-i:[A-Z]))))"
 )
 
 

@@ -36,7 +36,7 @@ _SUV_AFAR = re.compile(
     rf"{_SUV}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{_FILLER})$",
     re.I,
 )
-_SUV_AFTER = re.compile(rf"\s*-?\s*{_SUV}(?!{_FILLER}[\d\[#])", re.I)
+_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{_SUV})(?!{_FILLER}[\d\[#])", re.I)
 _REFERENCE = re.compile(
     r"\b(?:liver|hepatic|blood[\s-]?pool|aort(?:a|ic)|mediastin(?:al|um)|background|reference"
     r"|spleen|splenic|muscle|brain|parotid|contralateral|normal|physiologic\w*|threshold|cut-?\s?off"
@@ -60,7 +60,7 @@ _VOLUME_BEFORE = re.compile(rf"\b(?:volumes?|MTV)(?P<between>{_FILLER})$", re.I)
 _GLYCOLYSIS_BEFORE = re.compile(rf"\b(?:TLG|total\s+lesion\s+glycolysis)(?P<between>{_FILLER})$", re.I)
 _DISTANCE_AFTER = re.compile(
     r"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b[^,;.()\[\]\d#\x00]*?"
-    r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which)\b))"
+    r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b))"
     r"|\s*(?:away|above|below|superior|inferior|proximal|distal|deep|apart|beneath|cranial|caudal"
     r"|lateral|medial|anterior|posterior|short\s+of|thick\w*|slices?|collimation|margins?)\b",
     re.I,
@@ -90,7 +90,7 @@ def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
         return Meaning("unknown", "", quantity.start, quantity.end)
     if quantity.unit == "length" or len(quantity.factors) > 1:
         return _size(head, tail, quantity)
-    for reading in (_suv, _volume, _slice):
+    for reading in (_suv, _volume, _slice, _suv_behind):
         if found := reading(head, tail, quantity):
             return found
     return _unknown(head, tail, quantity)
@@ -128,8 +128,13 @@ def _suv(head: str, tail: str, quantity: Quantity) -> Meaning | None:
             return Meaning("unknown", "", min(start, quantity.start - len(head) + first), quantity.end)
         return Meaning("suv", _statistic(named[: before.start("between") - before.start()]), start,
                        quantity.end)  # fmt: skip
-    after = _SUV_AFTER.match(tail)
-    if after:
+    return None
+
+
+def _suv_behind(head: str, tail: str, quantity: Quantity) -> Meaning | None:
+    if quantity.unit not in ("none", "suv"):
+        return None
+    if after := _SUV_AFTER.match(tail):
         return Meaning("suv", _statistic(after[0]), quantity.start, quantity.end + after.end())
     return Meaning("suv", "max", quantity.start, quantity.end) if quantity.unit == "suv" else None
 

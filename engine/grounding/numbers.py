@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from engine.grounding.claims import UNSUPPORTED_CLAIM
 from engine.grounding.folding import folded
 from engine.grounding.keeping import kept_in
 from engine.grounding.meaning import Meaning, is_denied, meaning_of
@@ -16,7 +17,7 @@ UNVERIFIED_NUMBER = "unverified-number"
 PRIOR_NUMBER = "prior-number-removed"
 OTHER_LESION = "other-lesion-removed"
 NOT_MEASURED = "unmeasured-number-removed"
-UNSUPPORTED_CLAIM = "unsupported-claim"
+
 
 _KEPT = "\x00"  # what a kept name is replaced with while scanning
 _SENTENCE_END = re.compile(

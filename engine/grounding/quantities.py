@@ -36,7 +36,7 @@ _DATE = re.compile(
     re.I,
 )
 _LENGTH = (
-    r"(?:[cm]ms?|㎝|㎜|c\.m\.?|m\.m\.?|(?:centi|milli)met(?:er|re)s?|inch(?:es)?)(?![A-Za-z\d²³^])"
+    r"(?:[cm]ms?|㎝|㎜|c\.m\.?|m\.m\.?|(?:centi|milli)met(?:er|re)s?|inch(?:es)?)(?!(?!x\s*[\d.\#\[])[A-Za-z\d²³^])"
 )
 _VOLUME = (
     r"(?:m[lL]s?|cc|ccm|[cm]m\^?3|cubic\s+(?:centi|milli)met(?:er|re)s?|milli?lit(?:er|re)s?)"
@@ -66,7 +66,7 @@ _CHANGED_FROM = re.compile(r"\bfrom\s*$", re.I)
 _RANGING_FROM = re.compile(r"\brang\w+\s+from\s*$", re.I)
 _IS_BETWEEN = re.compile(r"\bbetween\s*$", re.I)
 _LETTERS_BEFORE = re.compile(r"[A-Za-z][\w-]*$")
-_LETTERS_AFTER = re.compile(r"(?:[A-Za-z]|-[A-Za-z]{2})[\w-]*")
+_LETTERS_AFTER = re.compile(r"(?:[A-Za-z]|-[A-Za-z]{2})[\w-]*(?:[.,]\d[\w-]*)*")
 _MAY_BE_GLUED = re.compile(r"(?:suvs?|suls?|max|mean|peak|im|slice|image)-?$", re.I)
 
 
