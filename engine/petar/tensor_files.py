@@ -5,6 +5,7 @@ Tensors stay in their files (mapped) until somebody copies them. Nothing of a fi
 
 import json
 import pickle
+import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ FORMS = (
     ("pytorch_model.bin", False),
     ("model_with_lora.bin", False),
 )
+# what the readers were seen to raise for files with bytes changed or missing
+READING_FAULTS = (
+    SafetensorError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, struct.error, zipfile.BadZipFile, MemoryError, ArithmeticError,
+)  # fmt: skip
 
 
 class UnusableCheckpoint(UnusableCase):
@@ -92,7 +98,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         ) from exc
     except OSError as exc:
         raise UnusableCheckpoint(f"{path.name} cannot be opened: {exc.strerror or exc}") from exc
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as exc:
+    except READING_FAULTS as exc:
         raise UnusableCheckpoint(f"{path.name} is damaged or cut short: fetch it again") from exc
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise UnusableCheckpoint(f"{path.name} is no plain dict of tensors")

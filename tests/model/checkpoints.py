@@ -322,7 +322,8 @@ def adapted(tensors: Tensors, *, rank: int, seed: int) -> Tensors:
 
 
 def _write_tensors(folder: Path, tensors: Tensors, form: Form) -> None:
-    tensors = {key: tensor.contiguous() for key, tensor in tensors.items()}
+    dense = (key for key, tensor in tensors.items() if tensor.layout == torch.strided)
+    tensors |= {key: tensors[key].contiguous() for key in list(dense)}
     if form == "safetensors":
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     elif form == "bin":
