@@ -40,7 +40,7 @@ _ANEW = frozenset(
     {"in", "within", "at", "involving", "involve", "is", "are", "show", "demonstrate"}
     | {"with", "which", "that", "there"}
 )
-_OF_UPTAKE = frozenset({"that", "uptake", "activity", "avidity", "those", "seen"})
+_OF_UPTAKE = frozenset({"that", "uptake", "activity", "avidity", "those", "seen", "than", "to"})
 _CUES = tuple(
     (tuple(cue.split()), standing)
     for standing, cues in ((Standing.NEAR, _NEAR), (Standing.COMPARED, _COMPARED))
@@ -58,7 +58,8 @@ _SIDES = frozenset({"left", "right", "lt", "rt"})
 def standing_of(mention: Mention, words: Sequence[Word]) -> Standing:
     """What the sentence does with the mention, by the words before and right after it."""
     after = words[mention.last + 1] if mention.last + 1 < len(words) else None
-    if after is not None and after.break_before < APART and after.text in _AFTER:
+    is_written = after is not None and after.end > after.start  # no repeated head of a list
+    if after is not None and is_written and after.break_before < APART and after.text in _AFTER:
         return _AFTER[after.text]
     if _is_denied(mention, words):
         return Standing.DENIED

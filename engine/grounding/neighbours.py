@@ -12,6 +12,8 @@ from engine.lesion import Lesion, Segment
 from engine.volume import Mask
 
 NEAR_MM = 10.0
+# TotalSegmentator's words that mean another thing in a report.
+_LABELS = {"hip_left": "bony pelvis", "hip_right": "bony pelvis"}
 INSIDE = 0.8  # of a lesion's voxels: it lies in that organ
 
 
@@ -30,7 +32,8 @@ def site_of_segment(segment: Segment) -> Site | None:
         site = site_coded(code) if code is not None else None
         if site is not None:
             return site
-    return table().get(site_of(segment.label).name or "")
+    label = segment.label.strip().lower()
+    return table().get(_LABELS.get(label) or site_of(label).name or "")
 
 
 def labelled(context: Sequence[Lesion]) -> list[tuple[Site, Segment]]:

@@ -10,7 +10,7 @@ from engine.grounding.site_table import Site, table
 JOINED, APART, ENDED = 1, 2, 3  # what stands before a word: a hyphen or slash; a comma; a full stop
 
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_END = re.compile(r"[.!?;](?:\s|$)|\n")
+_END = re.compile(r"[.!?;]\s|\n")
 _ABBREVIATED = frozenset({"vs", "approx", "ca", "e", "g", "i"})
 # A term may hold these anywhere: "upper lobe of the left lung".
 _PASSED_OVER = frozenset(
