@@ -58,7 +58,7 @@ class Batches(Generic[Item, Answer]):
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the batch in hand has been running; 0 between batches."""
+        """Seconds that the network has been at work on a batch, or a half of one; 0 between."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -120,13 +120,10 @@ class Batches(Generic[Item, Answer]):
         batch: list[Queued[Item, Answer]] = []
         try:
             while batch := self._next_batch():
-                self._busy_since = time.monotonic()
                 self._answer(batch)
-                self._busy_since = None
                 for _ in batch:
                     self._room.release()
         finally:
-            self._busy_since = None
             self._stopping = True
             self._refuse([pair for pair in batch if not pair[1].done()])
             self._refuse_waiting()
@@ -175,17 +172,22 @@ class Batches(Generic[Item, Answer]):
 
     def _tried(self, piece: list[Queued[Item, Answer]]) -> Unable | None:
         """Answer a piece; or say why it cannot be answered as it is."""
+        failure, is_short = None, False
+        self._busy_since = time.monotonic()
         try:
             answers = self._run([item for item, _ in piece])
         except Exception as exc:  # noqa: BLE001 - the loop of a worker: no failure may end it
-            failure, short = failure_of(exc), is_out_of_memory(exc)
+            failure, is_short = failure_of(exc), is_out_of_memory(exc)
         else:
             for (_, future), answer in zip(piece, answers, strict=True):
                 future.set_result(answer)
+        finally:
+            self._busy_since = None
+        if failure is None:
             self._note_well()
             return None
         # only here has the exception let go of the tensors in its traceback
-        if short:
+        if is_short:
             self._well = 0
             self.limit = max(1, min(self.limit, len(piece) // 2))
             self._make_room()

@@ -36,18 +36,11 @@ class Petar:
     ) -> None:
         self.options = options or Options()
         self._profile = profile
-        self._writer = Writer(checkpoint, profile, self.options)
-        self._device, self._dtype = self._writer.device, checkpoint.network.language.dtype
+        prompt = self.options.prompt or profile.prompt
+        self._writer = Writer(checkpoint, prompt, self.options)
+        self._device, self._dtype = checkpoint.device, checkpoint.dtype
         self._vision = checkpoint.network.config.vision
-        self.identity = ModelIdentity(
-            name=checkpoint.name,
-            version=checkpoint.version,
-            weights_sha256=checkpoint.weights_sha256,
-            device=_name_of(self._device),
-            dtype=str(self._dtype).removeprefix("torch."),
-            profile=profile.name,
-            prompt=self.options.prompt or profile.prompt,
-        )
+        self.identity: ModelIdentity = checkpoint.identity(profile=profile.name, prompt=prompt)
         caches = self.options.caches
         self._studies: Shelf[PreparedStudy] = Shelf(
             caches.studies, lambda study: study.pet.nbytes + study.ct.nbytes
@@ -168,10 +161,6 @@ class _Study:
         if options.allow_untrained_tracers and trained_tracer(self.scan.acquisition) is None:
             said.append("untrained-tracer")
         return tuple(said)
-
-
-def _name_of(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _size_of_description(description: Description) -> int:

@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from engine.petar.lanes import Growing, Lane
 from engine.petar.model import PetarNetwork
@@ -19,14 +18,6 @@ class Decoded(NamedTuple):
 
     tokens: list[int]
     ending: Ending
-
-
-def prompt_ids(
-    tokenizer: PreTrainedTokenizerBase, visual_tokens: int, prompt: str
-) -> tuple[int, ...]:
-    """BOS, a placeholder for each visual token, and the prompt, as in training."""
-    ids = tokenizer("<im_patch>" * visual_tokens + prompt).input_ids
-    return tuple(int(token) for token in ids)
 
 
 def generate(

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from engine.finding import Description, Unable
 from engine.petar.checkpoint import Checkpoint
-from engine.petar.config import Profile
-from engine.petar.generation import Decoded, decode, prompt_ids
+from engine.petar.generation import Decoded, decode
 from engine.petar.keeping import Shelf
 from engine.petar.lanes import Fixed
 from engine.petar.model import Views
@@ -35,20 +34,14 @@ class Seen:
 class Writer:
     """Runs batches. One thread at a time."""
 
-    def __init__(self, checkpoint: Checkpoint, profile: Profile, options: Options) -> None:
-        self.network = checkpoint.network
+    def __init__(self, checkpoint: Checkpoint, prompt: str, options: Options) -> None:
+        self.network, self.device = checkpoint.network, checkpoint.device
         self.options = options
         self.stop_ids = checkpoint.stop_ids
         self._tokenizer = checkpoint.tokenizer
-        visual_tokens = self.network.config.visual_tokens
-        prompt = options.prompt or profile.prompt
-        self.prompt_ids = prompt_ids(checkpoint.tokenizer, visual_tokens, prompt)
+        self.prompt_ids = checkpoint.prompt_ids(prompt)
         self.ct_features: Shelf[Tensor] = Shelf(options.caches.ct_features, lambda t: t.nbytes)
         self._lane: Fixed | None = None
-
-    @property
-    def device(self) -> torch.device:
-        return self.network.language.device
 
     def write(
         self, batch: Sequence[Seen], is_stopping: Callable[[], bool] = lambda: False

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.petar.config import PetarConfig, VisionConfig
-from engine.petar.generation import Decoded, decode, generate, prompt_ids
+from engine.petar.generation import Decoded, decode, generate
 from engine.petar.lanes import Fixed
 from engine.petar.model import PetarNetwork
 
@@ -91,12 +91,3 @@ def test_forced_tokens_go_past_the_stop(network: PetarNetwork, visual: Tensor) -
     assert {len(row) for row in forced} == {40}
     assert all(row == long[: len(row)] for row, long in zip(free, forced, strict=True))
     assert not any(token in STOPS for row in forced for token in row)
-
-
-def test_the_prompt_is_bos_placeholders_and_words() -> None:
-    class Tokenizer:
-        def __call__(self, text: str) -> object:
-            assert text == "<im_patch><im_patch>What?"
-            return type("Encoding", (), {"input_ids": [1, 7, 7, 40, 41]})
-
-    assert prompt_ids(Tokenizer(), 2, "What?") == (1, 7, 7, 40, 41)  # type: ignore[arg-type]
