@@ -13,7 +13,9 @@ from types import FrameType
 from typing import Self
 
 from pacsnode import log
+from pacsnode.errors import BadSettings
 from pacsnode.intake.association import Listener
+from pacsnode.jobs.model_status import read_model_status
 from pacsnode.settings import Settings
 from storage.archive import Archive
 
@@ -23,6 +25,7 @@ FIRST_RESTART_S = 0.2
 LONGEST_RESTART_S = 30.0
 STABLE_S = 60.0  # a worker that lived so long starts anew with the first pause
 STOP_WITHIN_S = 15.0
+REFUSED = 78  # how a worker ends whose model cannot serve
 
 
 class Node:
@@ -32,11 +35,11 @@ class Node:
     and delivers. Neither loads the other's libraries, and either may die without the other.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_refused: Callable[[], None] | None = None) -> None:
         self._settings = settings
         self._archive: Archive | None = None
         self._listener: Listener | None = None
-        self._worker = WorkerProcess(settings)
+        self._worker = WorkerProcess(settings, on_refused)
 
     @property
     def address(self) -> Address:
@@ -89,8 +92,9 @@ class WorkerProcess:
     its end tells the worker to end, however suddenly this process died.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_refused: Callable[[], None] | None = None) -> None:
         self._settings = settings.model_dump_json().encode("utf-8") + b"\n"
+        self._on_refused = on_refused
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -114,25 +118,32 @@ class WorkerProcess:
 
     def _keep_alive(self) -> None:
         pause_s = FIRST_RESTART_S
+        is_first = True
         while not self._stopping.is_set():
             began = time.monotonic()
-            status = self._live_once()
+            status = self._live_once(is_first=is_first)
             if self._stopping.is_set():
                 return
+            if status == REFUSED and is_first and self._on_refused is not None:
+                self._on_refused()
+                return
+            is_first = False
             if time.monotonic() - began > STABLE_S:
                 pause_s = FIRST_RESTART_S
             log.event("worker-ended", level=logging.ERROR, status=status, wait_s=pause_s)
             self._stopping.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_RESTART_S)
 
-    def _live_once(self) -> int | None:
+    def _live_once(self, *, is_first: bool) -> int | None:
         # what PACSNODE_ variables say is in the settings; read again, they would win over options
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("PACSNODE_") or name.startswith("PACSNODE_TEST_")
         }
-        command = [sys.executable, "-P", "-m", "pacsnode.worker"]
+        # a model that served before is waited for; one that never did is a wrong setting
+        again = [] if is_first else ["--again"]
+        command = [sys.executable, "-P", "-m", "pacsnode.worker", *again]
         try:
             process = subprocess.Popen(  # noqa: S603 our own interpreter, fixed arguments
                 command, stdin=subprocess.PIPE, env=environment
@@ -153,8 +164,15 @@ class WorkerProcess:
 
 
 def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> int:
-    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told the address."""
-    asked_to_stop = threading.Event()
+    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told the address.
+
+    Raises BadSettings where the model cannot be loaded at the start, and StorageError.
+    """
+    asked_to_stop, refused = threading.Event(), threading.Event()
+
+    def on_refused() -> None:
+        refused.set()
+        asked_to_stop.set()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         asked_to_stop.set()
@@ -163,7 +181,7 @@ def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None)
         number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
-        with Node(settings) as node:
+        with Node(settings, on_refused) as node:
             if ready is not None:
                 ready(node.address)
             asked_to_stop.wait()
@@ -171,6 +189,10 @@ def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if refused.is_set():
+        status = read_model_status(settings.home)
+        said = status.reason if status is not None else None
+        raise BadSettings(said or "The worker cannot use its settings: see the log")
     return 0
 
 

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -155,9 +156,63 @@ class Measure(_Section):
 class Describe(_Section):
     """Who writes the words."""
 
-    describer: Literal["template"] = Field(
-        default="template", description="`template`: sentences made of measurements alone"
+    describer: Literal["template", "petar"] = Field(
+        default="template",
+        description="`template`: sentences made of measurements alone; `petar`: the model in the "
+        "folder `model`",
     )
+    model: Path | None = Field(default=None, description="Checkpoint folder of `petar`")
+    profile: Literal["petar-release", "paper"] = Field(
+        default="petar-release",
+        description="How the views of a lesion are cut: as the released code does, or the paper",
+    )
+    prompt: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="What the model is asked; by default the profile's question",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where the model runs; `auto`: on a GPU where there is one"
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto",
+        description="What the model computes in; `auto`: bfloat16 on a GPU, float32 on a CPU",
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1, description="Most lesions in one pass; by default 32 on a GPU, else 4"
+    )
+    cases_at_once: int = Field(
+        default=4,
+        ge=1,
+        description="Masks that are reported at a time while a model writes, so that lesions of "
+        "several studies share a pass",
+    )
+    deadline_s: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds a lesion's words may take before the template speaks instead",
+    )
+    max_new_tokens: int = Field(
+        default=128, ge=1, le=1024, description="Longest answer of the model for a lesion"
+    )
+    ct_of_air: bool = Field(
+        default=False, description="Describe a study without a CT as if its CT were all air"
+    )
+    allow_untrained_tracers: bool = Field(
+        default=False, description="Describe tracers that the model was not trained on"
+    )
+    when_unable: Literal["wait", "template"] = Field(
+        default="wait",
+        description="While the model cannot run at all: `wait`, or report with the `template` and "
+        "say so",
+    )
+
+    @model_validator(mode="after")
+    def _has_its_model(self) -> Self:
+        if self.describer == "petar" and self.model is None:
+            raise ValueError("the describer `petar` needs the folder of its `model`")
+        return self
 
 
 class ReportSection(_Section):

@@ -114,9 +114,10 @@ def _notes(findings: Sequence[Finding], model: ModelIdentity) -> Iterator[str]:
     for finding in findings:
         if finding.unable is not None:
             numbers.setdefault(finding.unable, []).append(finding.lesion.segment.number)
+    who = model.name if model.weights_sha256 is None else f"{model.name} {model.version}"
     for unable, which in numbers.items():
         segments = f"segment{'s' if len(which) > 1 else ''} {', '.join(map(str, which))}"
         yield (
-            f"Not described by {model.name} {model.version} but by the template: {segments},"
+            f"Not described by {who} but by the template: {segments},"
             f" {unable.code}: {unable.sentence}"
         )

@@ -51,6 +51,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             "masks": {state: states[state] for state in STATES if states[state]},
             "attention": [_told(line) for line in latest if line.state in ("refused", "failed")],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
+            "model": _model(config, home),
             "disk_free_gb": round(disk.free / 1e9, 1),
         }
     if as_json:
@@ -63,6 +64,10 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             table.add_row(f"{section}: {name}", str(count))
     table.add_row("disk free", f"{answer['disk_free_gb']} GB")
     console.print(table)
+    if answer["model"] is not None:
+        style = None if answer["model"]["state"] == "ready" else "yellow"
+        said = answer["model"]["in_words"]
+        console.print(f"model: {said}", style=style, markup=False, soft_wrap=True)
     for line in answer["attention"]:
         text = f"{line['state']} ({line['code']}): mask {line['mask_instance_uid']}"
         console.print(text, style="yellow", markup=False, soft_wrap=True)
@@ -70,6 +75,15 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             console.print(f"  {reason}", markup=False, soft_wrap=True)
     for uid in answer["quarantined"]:
         console.print(f"quarantined: {uid}", style="yellow", markup=False)
+
+
+def _model(config: Path | None, home: Path | None) -> dict[str, Any] | None:
+    """What the worker last said of its model; None for a node without one."""
+    from pacsnode.jobs.model_status import read_model_status
+
+    settings = settings_from(config, home)
+    status = read_model_status(settings.home)
+    return None if status is None else {**asdict(status), "in_words": status.in_words()}
 
 
 def why(

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 
 DescriberName = Annotated[
     str | None,
-    typer.Option("--describer", help="Who writes the words: template.", show_default=False),
+    typer.Option(
+        "--describer", help="Who writes the words: template or petar.", show_default=False
+    ),
+]
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="FOLDER",
+        help="Checkpoint folder of petar; alone it means --describer petar.",
+        show_default=False,
+    ),
 ]
 
 
@@ -46,6 +57,7 @@ def serve(
         typer.Option(help="Seconds without a new object: a study is whole.", show_default=False),
     ] = None,
     describer: DescriberName = None,
+    model: ModelFolder = None,
 ) -> None:
     """Run the node: listen, keep, report, deliver. SIGTERM or Ctrl-C ends it in good order."""
     from pacsnode import log, node
@@ -56,7 +68,7 @@ def serve(
         home,
         listen={name: value for name, value in listen.items() if value is not None},
         assembly={} if quiet_s is None else {"quiet_s": quiet_s},
-        describe={} if describer is None else {"describer": describer},
+        describe=_describe(describer, model),
         destinations=_destinations(destination),
     )
     log.set_up(settings.log_level)
@@ -73,12 +85,25 @@ def _say_ready(address: tuple[str, int]) -> None:
     errors.print(f"Listening on {address[0]}:{address[1]}")
 
 
-def worker(config: Config = None, home: Home = None) -> None:
+def _describe(describer: str | None, model: Path | None) -> dict[str, Any]:
+    """What the options say of [describe]; a folder given says that its model is wanted."""
+    told: dict[str, Any] = {}
+    if model is not None:
+        told = {"describer": "petar", "model": model.absolute()}
+    return told if describer is None else told | {"describer": describer}
+
+
+def worker(
+    config: Config = None,
+    home: Home = None,
+    describer: DescriberName = None,
+    model: ModelFolder = None,
+) -> None:
     """Run a worker alone, beside a node that listens on the same home."""
     from pacsnode import log
     from pacsnode.worker import run
 
-    settings = settings_from(config, home)
+    settings = settings_from(config, home, describe=_describe(describer, model))
     log.set_up(settings.log_level)
     raise typer.Exit(run(settings))
 
@@ -95,6 +120,7 @@ def replay(
     out: Annotated[Path, typer.Option(help="Folder for SR files, findings.csv and run.json.")],
     config: Config = None,
     describer: DescriberName = None,
+    model: ModelFolder = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cases at a time; by default one a processor.")
     ] = None,
@@ -108,7 +134,7 @@ def replay(
     from pacsnode.replay.run import Request
     from pacsnode.replay.run import replay as run_replay
 
-    settings = settings_from(config, describe={} if describer is None else {"describer": describer})
+    settings = settings_from(config, describe=_describe(describer, model))
     if out.exists() and not out.is_dir():
         fail(f"{out} is a file, not a folder to write to", WRONG)
     request = Request(

@@ -1,9 +1,11 @@
 """What a running job needs at hand."""
 
 import random
+import threading
 from dataclasses import dataclass, field
 
 from engine.finding import Describer
+from pacsnode.jobs.suspects import Suspects
 from pacsnode.settings import Destination, Settings
 from storage.archive import Archive
 
@@ -30,7 +32,16 @@ class Desk:
     settings: Settings
     describer: Describer
     backoff: Backoff = field(default_factory=Backoff)
-    deadline_s: float = 3600.0  # a report that takes longer hangs: the process ends
+    deadline_s: float = 3600.0  # a report that takes longer, words apart, hangs: the process ends
+    suspects: Suspects = field(default_factory=Suspects)
+    model_lost: threading.Event = field(default_factory=threading.Event)  # only a new process helps
+
+    def allowed_s(self, lesions: int) -> float:
+        """The longest that a report on so many lesions may take, beside other cases' words."""
+        told = self.settings.describe
+        if told.describer == "template":
+            return self.deadline_s
+        return self.deadline_s + lesions * told.deadline_s * told.cases_at_once
 
     def destination(self, name: str) -> Destination | None:
         """The destination of this name, or None when the settings no longer have it."""

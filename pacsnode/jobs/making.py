@@ -14,45 +14,77 @@ from pydicom import Dataset, dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
 
 from engine.case import Case
-from engine.errors import EngineError
+from engine.errors import EngineError, ModelFault
+from engine.finding import Describer
 from engine.pipeline import report_case
 from engine.report.style import Predecessor, ReportStyle, seg_uid, sr_uid
 from pacsnode.assembly.ours import is_ours
 from pacsnode.jobs import journal
+from pacsnode.jobs.describers import Absent, writes_with_a_model
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
+from pacsnode.jobs.keeping import keep_raw_words
 from pacsnode.jobs.orders import Made, ReportOrder
 from storage.archive import Archive
 from storage.errors import StorageError
 from storage.records import Instance
 
 HUNG = 75  # exit status: EX_TEMPFAIL of sysexits.h
-_one_at_a_time = threading.Lock()  # recovered jobs start beside the queue, and memory is finite
+DEVICE_LOST = "device-lost"
 
 
-def make(order: ReportOrder, desk: Desk) -> Made:
+def make(order: ReportOrder, desk: Desk, *, is_last_try: bool = False) -> Made:
     """Make and keep the documents of an order, unless they are kept already.
 
     Never raises: one case must not stop the next, so that what went wrong is the answer.
     """
-    with _one_at_a_time, _deadline(desk.deadline_s):
+    allowed_s = desk.allowed_s(len(order["lesion_numbers"]))
+    with desk.suspects.under_way(order["seed"]), _deadline(allowed_s):
+        if desk.suspects.is_given_up(order["seed"]):
+            deaths = desk.suspects.deaths(order["seed"])
+            sentence = f"The worker process ended {deaths} times while it made this report."
+            return _unmade("failed", "process-ended", sentence)
         try:
-            return _made(_kept_or_new(order, desk))
+            return _made(_kept_or_new(order, desk, desk.describer))
+        except ModelFault as exc:
+            return _without_model(order, desk, exc, is_last_try=is_last_try)
         except (EngineError, StorageError) as exc:
             if exc.retryable:
-                # space and locks come back by themselves; a faulty model is tried a few times
+                # space and locks come back by themselves; what else failed is tried a few times
                 counted = isinstance(exc, EngineError)
                 return _unmade("again", _code_of(exc), str(exc), counted=counted)
             return _unmade("refused", _code_of(exc), str(exc))
         except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
-            # the text of a foreign error may quote the dataset, so that only its place is told
-            where = traceback.extract_tb(exc.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            sentence = f"The program failed on this case: {type(exc).__name__} at {place}."
-            return _unmade("again", "defect", sentence, counted=True)
+            return _defect(exc)
 
 
-def _kept_or_new(order: ReportOrder, desk: Desk) -> list[str]:
+def _without_model(order: ReportOrder, desk: Desk, fault: ModelFault, *, is_last_try: bool) -> Made:
+    """What the settings say of a model that cannot run: wait for it, or do without."""
+    told = desk.settings.describe
+    if fault.code == DEVICE_LOST:
+        desk.model_lost.set()
+    if not writes_with_a_model(told):
+        return _unmade("again", fault.code, str(fault), counted=True)
+    if told.when_unable == "wait" or not is_last_try:
+        return _unmade("again", fault.code, str(fault))
+    stand_in = Absent(str(fault), fault.code)
+    try:
+        return _made(_kept_or_new(order, desk, stand_in))
+    except (EngineError, StorageError) as exc:
+        return _unmade("again", _code_of(exc), str(exc))
+    except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
+        return _defect(exc)
+
+
+def _defect(error: Exception) -> Made:
+    # the text of a foreign error may quote the dataset, so that only its place is told
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    sentence = f"The program failed on this case: {type(error).__name__} at {place}."
+    return _unmade("again", "defect", sentence, counted=True)
+
+
+def _kept_or_new(order: ReportOrder, desk: Desk, describer: Describer) -> list[str]:
     style = _style(order, desk)
     sr, seg = sr_uid(style), seg_uid(style)
     if desk.archive.instance(sr) is not None:
@@ -60,7 +92,7 @@ def _kept_or_new(order: ReportOrder, desk: Desk) -> list[str]:
         return [seg, sr] if desk.archive.instance(seg) is not None else [sr]
     documents = report_case(
         _case(order, desk),
-        desk.describer,
+        describer,
         style,
         fractional_threshold=desk.settings.measure.fractional_threshold,
     )
@@ -69,10 +101,13 @@ def _kept_or_new(order: ReportOrder, desk: Desk) -> list[str]:
     if documents.seg is not None:
         # a try that died between SEG and SR left the SEG: the first bytes stay
         if desk.archive.instance(seg) is None:
-            _keep(documents.seg, desk)
+            _keep(encoded(documents.seg), desk)
         uids.append(seg)
     reach("seg-kept")
-    _keep(documents.sr, desk)
+    document = encoded(documents.sr)
+    keep_raw_words(documents, document, desk.archive.root)
+    reach("words-kept")
+    _keep(document, desk)
     reach("sr-kept")
     return [*uids, sr]
 
@@ -129,9 +164,9 @@ def _case(order: ReportOrder, desk: Desk) -> Case:
     )
 
 
-def _keep(dataset: Dataset, desk: Desk) -> None:
+def _keep(document: bytes, desk: Desk) -> None:
     desk.archive.keep(
-        encoded(dataset),
+        document,
         transfer_syntax_uid=str(ExplicitVRLittleEndian),
         calling_ae=desk.settings.listen.ae_title,
     )
@@ -150,7 +185,11 @@ def _made(documents: list[str]) -> Made:
 
 
 def _unmade(
-    outcome: Literal["refused", "again"], code: str, sentence: str, *, counted: bool = False
+    outcome: Literal["refused", "again", "failed"],
+    code: str,
+    sentence: str,
+    *,
+    counted: bool = False,
 ) -> Made:
     return Made(outcome=outcome, code=code, reasons=[sentence], documents=[], counted=counted)
 
@@ -164,7 +203,7 @@ def _code_of(exc: EngineError | StorageError) -> str:
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
     """End the process when a case hangs; the restart counts it against the case."""
-    timer = threading.Timer(seconds, _give_up)
+    timer = threading.Timer(seconds, end_hung_process)
     timer.daemon = True
     timer.start()
     try:
@@ -173,6 +212,7 @@ def _deadline(seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _give_up() -> None:
+def end_hung_process() -> None:
+    """End this process at once; what was under way is taken up by the next one."""
     sys.stderr.flush()
     os._exit(HUNG)

@@ -22,7 +22,7 @@ _POLL_S = 0.2
 
 
 @contextmanager
-def durable(path: Path, *, drain_s: float = 5) -> Iterator[None]:
+def durable(path: Path, *, drain_s: float = 5, reports_at_once: int = 1) -> Iterator[None]:
     """Run durable work from the file at `path` until the block ends.
 
     Jobs that an earlier process left in flight go on. At the end, up to `drain_s` seconds are
@@ -43,7 +43,10 @@ def durable(path: Path, *, drain_s: float = 5) -> Iterator[None]:
         ) from exc
     try:
         DBOS.register_queue(
-            REPORTS, worker_concurrency=1, polling_interval_sec=_POLL_S, on_conflict="always_update"
+            REPORTS,
+            worker_concurrency=reports_at_once,
+            polling_interval_sec=_POLL_S,
+            on_conflict="always_update",
         )
         # one delivery at a time to each destination: a dead one does not hold up the others
         DBOS.register_queue(

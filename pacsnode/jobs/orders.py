@@ -34,7 +34,7 @@ class Made(TypedDict):
     `again` comes with a further try after a while; `counted` says whether tries are limited.
     """
 
-    outcome: Literal["made", "refused", "again"]
+    outcome: Literal["made", "refused", "again", "failed"]
     code: str
     reasons: list[str]
     documents: list[str]

@@ -20,6 +20,7 @@ from storage.records import Decision
 
 FORGET_AFTER = timedelta(days=30)
 FORGET_AT_ONCE = 100
+MANY_LESIONS = 200
 
 _ACTIVE = {
     WorkflowStatusString.PENDING.value,
@@ -87,7 +88,7 @@ class Reviver:
 
         Only a new process takes it up again.
         """
-        began_ms = (time.time() - 2 * self._desk.deadline_s) * 1000
+        began_ms = (time.time() - 2 * self._desk.allowed_s(MANY_LESIONS)) * 1000
         pending = WorkflowStatusString.PENDING.value
         running = DBOS.list_workflows(status=pending, load_input=False, load_output=False)
         return any(job.dequeued_at is not None and job.dequeued_at < began_ms for job in running)
@@ -113,7 +114,7 @@ class Reviver:
         if last is not None and last.state in ("ready", "running"):
             journal.write(
                 self._desk.archive, order["study"], order["mask"], "failed", "process-ended",
-                [f"The worker process ended {CRASHES + 1} times while it made this report."],
+                [f"The worker process ended {CRASHES + 1} times with this report under way."],
                 seed=order["seed"],
             )  # fmt: skip
 

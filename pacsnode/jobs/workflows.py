@@ -17,7 +17,7 @@ from pacsnode.jobs.orders import DeliveryOrder, Made, ReportOrder, Sent
 from storage.records import CaseState
 
 COUNTED_TRIES = 3  # of a report that a faulty model or a defect ended
-CRASHES = 3  # restarts after which a report that ends the process is given up
+CRASHES = 25  # restarts with a report under way, whichever report ended the process
 
 _desk: Desk | None = None
 
@@ -72,13 +72,13 @@ def report(order: ReportOrder, tries: int) -> str:
     """Make the documents of an order and send them on their way; gives the outcome."""
     note(order, "running", "running", [])
     reach("running-written")
-    made = make_documents(order)
+    made = make_documents(order, tries)
     reach("made-recorded")
     if made["outcome"] == "again":
         return _report_again(order, made, tries)
-    if made["outcome"] == "refused":
-        note(order, "refused", made["code"], made["reasons"])
-        return "refused"
+    if made["outcome"] in ("refused", "failed"):
+        note(order, made["outcome"], made["code"], made["reasons"])
+        return made["outcome"]
     note_reported(order, made["documents"])
     reach("reported-written")
     for destination in order["destinations"]:
@@ -154,9 +154,9 @@ def conclude(order: DeliveryOrder) -> None:
 
 
 @DBOS.step(name="make_documents")
-def make_documents(order: ReportOrder) -> Made:
+def make_documents(order: ReportOrder, tries: int) -> Made:
     """The heavy step."""
-    return make(order, at_desk())
+    return make(order, at_desk(), is_last_try=tries >= COUNTED_TRIES)
 
 
 @DBOS.step(name="bring_documents")

@@ -1,13 +1,18 @@
-"""python -m pacsnode.worker: the worker as `serve` starts it, with settings on standard input."""
+"""python -m pacsnode.worker: the worker as `serve` starts it, with settings on standard input.
+
+A first life ends with REFUSED where the model cannot be loaded; with `--again` reports wait for it.
+"""
 
 import os
 import sys
 
 from pacsnode import log
-from pacsnode.errors import NodeError
+from pacsnode.errors import BadSettings, NodeError
 from pacsnode.settings import Settings
 from pacsnode.worker.lifeline import Lifeline
 from storage.errors import StorageError
+
+REFUSED = 78  # EX_CONFIG of sysexits.h
 
 
 def main() -> int:
@@ -19,7 +24,10 @@ def main() -> int:
         # loaded only now: the lifeline counts while this takes its seconds
         from pacsnode.worker.running import work
 
-        return work(settings, lifeline=lifeline)
+        return work(settings, lifeline=lifeline, may_wait_for_model="--again" in sys.argv[1:])
+    except BadSettings as exc:
+        log.event("worker-cannot-start", error=exc, reason=str(exc))
+        return REFUSED
     except (NodeError, StorageError) as exc:
         log.event("worker-cannot-start", error=exc, reason=str(exc))
         return 1

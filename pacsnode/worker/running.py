@@ -1,5 +1,6 @@
 """The worker from start to end: its lock, its durable work, its loop."""
 
+import faulthandler
 import fcntl
 import logging
 import os
@@ -11,14 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from engine.describing.template import Template
 from engine.finding import Describer
 from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.jobs import journal
+from pacsnode.jobs.describers import busy_s, describing, writes_with_a_model
 from pacsnode.jobs.desk import Backoff, Desk
+from pacsnode.jobs.making import end_hung_process
+from pacsnode.jobs.model_status import ModelStatus, forget_model_status, write_model_status
 from pacsnode.jobs.opening import durable
 from pacsnode.jobs.reviving import Reviver, take_up_deliveries
+from pacsnode.jobs.suspects import Suspects
 from pacsnode.jobs.workflows import work_at
 from pacsnode.settings import Settings
 from pacsnode.worker.bookmark import Bookmark
@@ -35,24 +39,37 @@ REVIVE_EVERY_S = 2.0
 PREDECESSOR_ENDS_WITHIN_S = 20.0
 STUCK_EVERY_S = 60.0
 STUCK = 75  # exit status: EX_TEMPFAIL of sysexits.h
+TURN_WITHIN_S = 900.0
+HANGS_AFTER_DEADLINES = 4  # a batch that fails is run again by halves
+HANGS_AFTER_S = 60.0
 DRAIN_S = 5
 
 
-def work(settings: Settings, *, lifeline: Lifeline | None = None) -> int:
+def work(
+    settings: Settings, *, lifeline: Lifeline | None = None, may_wait_for_model: bool = False
+) -> int:
     """Work until SIGTERM, SIGINT or the end of `lifeline`; gives the exit code.
 
     With a lifeline SIGINT is left to the process at its other end, which is told by the same
-    terminal. Raises NodeError where another worker has this home, StorageError.
+    terminal. Raises NodeError where another worker has this home, BadSettings where the model
+    cannot be loaded and nothing may wait for it, StorageError.
     """
-    stopping = lifeline.take() if lifeline is not None else threading.Event()
-    _stop_on_signals(stopping, interrupts=lifeline is None)
-    with working(settings, check=lifeline is None) as worker:
+    if lifeline is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with working(settings, check=lifeline is None, may_wait_for_model=may_wait_for_model) as worker:
+        # only now: while a model is loaded, the end of the pipe or a signal ends it all at once
+        stopping = lifeline.take() if lifeline is not None else threading.Event()
+        _stop_on_signals(stopping, interrupts=lifeline is None)
         log.event("worker-ready", pid=os.getpid())
         while not stopping.wait(POLL_S):
+            # a thread without Python ends this process, even where a library holds the lock
+            faulthandler.dump_traceback_later(TURN_WITHIN_S, exit=True)
             worker.turn()
             if worker.is_stuck():
                 log.event("worker-stuck", level=logging.ERROR)
                 return STUCK
+            worker.end_where_the_model_hangs()
+        faulthandler.cancel_dump_traceback_later()
     return 0
 
 
@@ -97,10 +114,22 @@ class Worker:
 
     def is_stuck(self) -> bool:
         """Whether only a new process can go on with a job; asked now and then."""
+        if self._desk.model_lost.is_set():
+            return True
         if time.monotonic() - self._asked_s < STUCK_EVERY_S:
             return False
         self._asked_s = time.monotonic()
         return self._reviver.stuck()
+
+    def end_where_the_model_hangs(self) -> None:
+        """End the process where one batch takes so long that it will never end.
+
+        No thread can be ended, and a hang in native code hears no deadline.
+        """
+        allowed_s = HANGS_AFTER_S + HANGS_AFTER_DEADLINES * self._desk.settings.describe.deadline_s
+        if busy_s(self._desk.describer) > allowed_s:
+            log.event("model-hangs", level=logging.ERROR, wait_s=allowed_s)
+            end_hung_process()
 
     def _look_at(self, study: str) -> None:
         try:
@@ -136,11 +165,14 @@ def working(
     backoff: Backoff | None = None,
     deadline_s: float = 3600.0,
     check: bool = True,
+    may_wait_for_model: bool = False,
 ) -> Iterator[Worker]:
     """A worker on the home of these settings, its jobs running, until the block ends.
 
     `check` looks for damage in the archive first; needless where a listener has just done so.
     """
+    told = settings.describe
+    at_once = told.cases_at_once if writes_with_a_model(told) else 1
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     reserve_bytes = settings.listen.free_space_reserve_mb << 20
     with (
@@ -148,17 +180,39 @@ def working(
         Archive.open(
             settings.home / "archive", reserve_bytes=reserve_bytes, check=check
         ) as archive,
+        _writer(settings, describer, may_wait=may_wait_for_model) as writer,
     ):
         index = archive.root / INDEX_FILE
-        desk = Desk(archive, settings, describer or Template(), backoff or Backoff(), deadline_s)
+        suspects = Suspects(settings.home / "under-way", at_once)
+        desk = Desk(archive, settings, writer, backoff or Backoff(), deadline_s, suspects)
         work_at(desk)
         try:
-            with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S):
+            with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S, reports_at_once=at_once):
                 worker = Worker(desk, Bookmark(settings.home / "worker.json", index))
                 worker.begin()
                 yield worker
+            suspects.acquit()
         finally:
             work_at(None)
+
+
+@contextmanager
+def _writer(settings: Settings, given: Describer | None, *, may_wait: bool) -> Iterator[Describer]:
+    if given is not None:
+        yield given
+        return
+
+    def say(status: ModelStatus) -> None:
+        level = logging.INFO if status.state == "ready" else logging.ERROR
+        log.event(
+            f"model-{status.state}", level=level, model=status.name, version=status.version,
+            sha256=status.weights_sha256, reason=status.reason,
+        )  # fmt: skip
+        write_model_status(settings.home, status)
+
+    forget_model_status(settings.home)
+    with describing(settings.describe, may_wait=may_wait, say=say) as describer:
+        yield describer
 
 
 @contextmanager

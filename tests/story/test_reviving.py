@@ -88,7 +88,9 @@ def test_a_case_that_hangs_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_go = threading.Event()
-    monkeypatch.setattr(making, "_give_up", let_go.set)  # in place of the end of this process
+    monkeypatch.setattr(
+        making, "end_hung_process", let_go.set
+    )  # in place of the end of this process
     study = small_study("hanging")
     settings = settings_for(tmp_path, quiet_s=0.3)
     with site(settings, describer=Hanging(let_go), deadline_s=1.0) as here:

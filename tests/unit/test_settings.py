@@ -73,6 +73,9 @@ def test_settings_made_in_code_do_not_look_at_the_environment(
         ("[listen]\nae_title = 'SEVENTEENLETTERSX'", "Setting 'listen.ae_title'"),
         ("[listen]\nae_title = 'BACK\\SLASH'", "Setting 'listen.ae_title'"),
         ("[assembly]\npet_preference = ['(']", "not a regular expression"),
+        ("[describe]\ndescriber = 'petar'", "needs the folder of its `model`"),
+        ("[describe]\ndescriber = 'oracle'", "Setting 'describe.describer'"),
+        ("[describe]\nmodle = '/m'", "the nearest known one is 'describe.model'"),
         ("listen = 3", "Setting 'listen'"),
         ("[listen", "is not valid TOML"),
     ],
@@ -150,7 +153,8 @@ def _type(annotation: Any) -> str:
         return _type(get_args(annotation)[0])
     if get_args(annotation):
         return _type(get_args(annotation)[0])
-    return {int: "whole number", float: "number", str: "text", Path: "folder"}[annotation]
+    names = {bool: "yes or no", int: "whole number", float: "number", str: "text", Path: "folder"}
+    return names[annotation]
 
 
 def _default(value: Any) -> str:
@@ -158,7 +162,7 @@ def _default(value: Any) -> str:
         return "required"
     if value is None or value == ():
         return "none"
-    return f"`{value}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def test_the_page_documents_every_key_as_the_code_has_it() -> None:
