@@ -69,9 +69,11 @@ def is_elsewhere(
 ) -> bool:
     """Whether the claimed organ is labelled, and not near; or a node is claimed inside an organ."""
     if claimed.organ_group == "Lymph node":
+        # hilar and intrapulmonary nodes may lie in what is labelled lung
+        is_of_lung = is_within(claimed, table()["hilar LN"])
+        without_nodes = ("Liver", "Brain") if is_of_lung else ("Lung", "Liver", "Brain")
         return any(
-            one.overlap > INSIDE and one.site.organ_group in ("Lung", "Liver", "Brain")
-            for one in neighbours
+            one.overlap > INSIDE and one.site.organ_group in without_nodes for one in neighbours
         )
     labels = {site.name: site for site, _ in organs if is_within(site, claimed)}
     if not labels:
