@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
 
 import numpy as np
+import numpy.typing as npt
 
-from engine.geometry import Grid
 from engine.grounding.site_table import Site, is_within, site_coded, table
 from engine.grounding.sites import site_of
 from engine.lesion import Lesion, Segment
@@ -32,8 +34,7 @@ def site_of_segment(segment: Segment) -> Site | None:
         site = site_coded(code) if code is not None else None
         if site is not None:
             return site
-    label = segment.label.strip().lower()
-    return table().get(_LABELS.get(label) or site_of(label).name or "")
+    return _site_labelled(segment.label.strip().lower())
 
 
 def labelled(context: Sequence[Lesion]) -> list[tuple[Site, Segment]]:
@@ -81,15 +82,24 @@ def is_elsewhere(
     return bool(labels) and not any(one.site.name in labels for one in neighbours)
 
 
+@lru_cache(maxsize=4096)
+def _site_labelled(label: str) -> Site | None:
+    return table().get(_LABELS.get(label) or site_of(label).name or "")
+
+
 def _box_around(mask: Mask) -> tuple[slice, slice, slice] | None:
-    at = np.argwhere(mask.voxels)
-    if not len(at):
+    """The mask's own box, wider by NEAR_MM on every side; None when it marks nothing."""
+    slices = np.any(mask.voxels.reshape(len(mask.voxels), -1), axis=1)
+    if not slices.any():
         return None
-    margin = _margin(mask.grid)
-    low = np.maximum(at.min(axis=0) - margin, 0).tolist()
-    high = (at.max(axis=0) + margin + 1).tolist()
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    plane = np.any(mask.voxels[slices], axis=0)
+    marked = (slices, np.any(plane, axis=1), np.any(plane, axis=0))
+    k, j, i = (
+        _widened(np.flatnonzero(axis), ceil(NEAR_MM / spacing_mm))
+        for axis, spacing_mm in zip(marked, mask.grid.spacing_mm, strict=True)
+    )
+    return k, j, i
 
 
-def _margin(grid: Grid) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
-    return np.ceil(NEAR_MM / np.array(grid.spacing_mm)).astype(np.intp)
+def _widened(at: npt.NDArray[np.intp], margin: int) -> slice:
+    return slice(max(int(at[0]) - margin, 0), int(at[-1]) + margin + 1)

@@ -107,7 +107,8 @@ def blood_reference(scan: Scan, context: Sequence[Lesion]) -> float | None:
 def _grade_at(words: Sequence[Word], at: int) -> int | None:
     word = words[at].text
     if word in ("avid", "hypermetabolic") and _is_denied(words, at):
-        return NONE
+        graded = any(one.text in _GRADES for one in words[max(at - 2, 0) : at])
+        return None if graded else NONE  # "not intensely avid" is no claim of none
     if word not in _GRADES or _is_denied(words, at):
         return None
     if word == "low" and words[at + 1 : at + 2] and words[at + 1].text not in _LOW:
@@ -146,7 +147,7 @@ def _liver(scan: Scan, within: npt.NDArray[np.bool_]) -> float | None:
     from scipy import ndimage, signal  # only a study with a labelled liver needs them
 
     grid = scan.pet.grid
-    box = ndimage.find_objects(within)[0]
+    box = ndimage.find_objects(within.astype(np.uint8))[0]
     liver = np.pad(within[box], 1)  # the distance to a border is one to the outside
     values = np.pad(scan.pet.values[box].astype(np.float64), 1)
     depth_mm = ndimage.distance_transform_edt(liver, sampling=grid.spacing_mm)
