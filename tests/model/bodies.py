@@ -74,11 +74,13 @@ def stored_mask(mask: Mask, storage: str) -> Mask:
 
 
 def positions(grid: Grid) -> tuple[npt.NDArray[np.float64], ...]:
-    """x, y, z in LPS mm of every voxel, [k, j, i] each; for axial grids, broadcastable."""
-    k, j, i = (np.arange(n) for n in grid.shape)
-    x, y, z = grid.affine[:3, 3]
-    dz, dy, dx = grid.affine[2, 0], grid.affine[1, 1], grid.affine[0, 2]
-    return x + dx * i[None, None, :], y + dy * j[None, :, None], z + dz * k[:, None, None]
+    """x, y, z in LPS mm of every voxel, each broadcastable to [k, j, i]."""
+    k, j, i = np.ogrid[tuple(slice(0, n) for n in grid.shape)]
+    x, y, z = (
+        start + sum(step * index for step, index in zip(steps, (k, j, i), strict=True) if step)
+        for *steps, start in grid.affine[:3].tolist()
+    )
+    return x, y, z
 
 
 def body_suv(grid: Grid, height_mm: float) -> npt.NDArray[np.float64]:
@@ -91,9 +93,9 @@ def body_suv(grid: Grid, height_mm: float) -> npt.NDArray[np.float64]:
     return np.where(z > height_mm - 10, 0.0, np.where(head, 9.0 * texture, suv))
 
 
-def body_hu(grid: Grid, height_mm: float) -> npt.NDArray[np.float64]:
+def body_hu(grid: Grid, height_mm: float, feet_lps_mm=(0, 0, 0)) -> npt.NDArray[np.float64]:
     """Air, soft tissue with texture, two lungs and a spine; defined everywhere."""
-    x, y, z = positions(grid)
+    x, y, z = (axis - at for axis, at in zip(positions(grid), feet_lps_mm, strict=True))
     hu = np.where((x / 200) ** 2 + (y / 130) ** 2 < 1, 40 + 60 * np.sin(x / 11 + z / 19), -1000)
     for side in (-1, 1):
         lung = ((x - 90 * side) / 60) ** 2 + (y / 80) ** 2 + ((z - 0.6 * height_mm) / 120) ** 2 < 1

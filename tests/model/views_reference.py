@@ -47,9 +47,13 @@ def _simpleitk(volume: Volume) -> SimpleITK.Image:
 
 @dataclass
 class Reference:
-    """One scan; masks are handed in one at a time."""
+    """One scan; masks are handed in one at a time.
+
+    `inward_mm` moves the 3 mm grid inward by a hair, so that rounding drops no plane.
+    """
 
     scan: Scan
+    inward_mm: float = 0.0
 
     @cached_property
     def hu(self) -> Array:
@@ -73,20 +77,29 @@ class Reference:
         canonical = nibabel.as_closest_canonical(image)
         canonical = canonical.slicer[:, :, : canonical.shape[2] - self.planes_dropped]
         back = ornt_transform(io_orientation(canonical.affine), io_orientation(image.affine))
+        image = canonical.as_reoriented(back)
         resampled = resample_img(
-            canonical.as_reoriented(back), target_affine=np.diag([3.0, 3.0, 3.0]),
-            interpolation=interpolation, copy_header=True,
-        )  # fmt: skip
+            image, np.diag([3.0, 3.0, 3.0]), interpolation=interpolation, copy_header=True
+        )
+        if self.inward_mm:
+            affine = resampled.affine.copy()
+            affine[:3, 3] += self.inward_mm
+            resampled = resample_img(
+                image, affine, resampled.shape, interpolation=interpolation, copy_header=True
+            )
         return np.asarray(resampled.dataobj)
 
     @cached_property
     def pet_and_ct(self) -> tuple[Array, Array]:
         return self.at_3_mm(self.scan.pet.values, "linear"), self.at_3_mm(self.hu, "linear")
 
-    def views(self, voxels, profile: str, image_size, *, pads: bool = False) -> dict[str, Array]:
-        """The six views, by the names of `Views`, each [z, y, x]."""
+    def mask(self, voxels) -> Array:
+        return self.at_3_mm(np.asarray(voxels, np.uint8), "nearest")
+
+    def views(self, mask: Array, profile: str, image_size, *, pads: bool = False):
+        """The six views, by the names of `Views`, each [z, y, x]; `mask` as `mask()` gives it."""
         plane, slices = (200, 350) if profile == "petar-release" else (192, 352)
-        volumes = (*self.pet_and_ct, self.at_3_mm(np.asarray(voxels, np.uint8), "nearest"))
+        volumes = (*self.pet_and_ct, mask)
         fills = (0.0, -1000.0, 0)
         pet, ct, mask = (
             np.ascontiguousarray(_cropped(v, plane, slices, fill, pads)[:, ::-1, ::-1].T)
