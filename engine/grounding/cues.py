@@ -23,8 +23,8 @@ _NEAR = (
     "away from", "below", "beneath", "behind", "beside", "between", "underlying", "overlying",
     "level of", "invading", "invade", "invasion of", "extending to", "extending into",
     "extending toward", "extend to", "extend into", "extension into", "extension to", "displacing",
-    "surrounding", "surround", "encasing", "encase", "sparing", "spare", "outside", "toward", "over",
-    "bordering", "eroding", "erode", "indenting", "compressing", "compress",
+    "surrounding", "surround", "encasing", "encase", "sparing", "spare", "outside", "toward",
+    "over", "bordering", "eroding", "erode", "indenting", "compressing", "compress",
 )  # fmt: skip
 _COMPARED = (
     "than", "above", "exceeding", "exceed", "compared to", "compared with", "comparable to",
