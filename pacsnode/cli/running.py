@@ -1,6 +1,5 @@
 """serve, worker, replay, demo: the commands that do the work."""
 
-import os
 import re
 import signal
 from pathlib import Path
@@ -122,7 +121,12 @@ def replay(
     describer: DescriberName = None,
     model: ModelFolder = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Cases at a time; by default one a processor.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Cases at a time; by default one a processor, or describe.cases_at_once.",
+            show_default=False,
+        ),
     ] = None,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Report only part I of N of the cases.")
@@ -141,7 +145,7 @@ def replay(
         inputs=tuple(inputs),
         out=out,
         settings=settings,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers,
         shard=_shard(shard),
     )
     log.set_up("error")

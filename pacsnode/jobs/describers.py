@@ -18,6 +18,8 @@ from pacsnode.settings import Describe
 
 NO_MODEL = "no-model"
 TRY_AGAIN_S = 60.0  # a folder that was refused is looked at again after so long
+HANGS_AFTER_DEADLINES = 4  # a batch that fails is run again by halves
+HANGS_AFTER_S = 60.0
 
 
 class Runnable(Describer, Protocol):
@@ -166,8 +168,13 @@ def writes_with_a_model(told: Describe) -> bool:
     return told.describer != "template"
 
 
-def busy_s(describer: Describer) -> float:
-    """Seconds that a model has been at work on one batch; 0 where none is."""
+def hangs(describer: Describer, told: Describe) -> bool:
+    """Whether the model has been at one batch for so long that it will never end.
+
+    No thread can be ended, and a hang in native code hears no deadline: only the end of the
+    process helps.
+    """
     model = describer.model if isinstance(describer, Awaited) else describer
     batches = getattr(model, "batches", None)
-    return float(batches.busy_s) if batches is not None else 0.0
+    allowed_s = HANGS_AFTER_S + HANGS_AFTER_DEADLINES * told.deadline_s
+    return batches is not None and batches.busy_s > allowed_s

@@ -12,7 +12,7 @@ COLUMNS = (
     "mask_sop_instance_uid", "segment_number", "segment_label", "tracking_uid", "suv_max",
     "suv_mean", "suv_median", "suv_sd", "suv_peak", "suv_refusal", "tracer", "uptake_min", "model",
     "volume_cm3", "tlg_g", "long_axis_mm", "short_axis_mm", "slice_instance_number", "site",
-    "laterality", "text", "flags", "sr_sop_instance_uid",
+    "laterality", "text", "flags", "sr_sop_instance_uid", "raw_text",
 )  # fmt: skip
 
 
@@ -30,7 +30,6 @@ class Order:
     mask: Path
     lesion_numbers: tuple[int, ...]
     style: Mapping[str, Any]  # fields of engine.report.style.ReportStyle
-    describer: str
     fractional_threshold: float
     out: Path
     flags: tuple[str, ...] = ()

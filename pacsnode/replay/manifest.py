@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pacsnode.replay.run import Outcome
 
 # what a number, a decoded pixel or a document depends on
-PACKAGES = ("pacsnode", "pydicom", "highdicom", "numpy", "scipy", "SimpleITK")
+PACKAGES = (
+    "pacsnode", "pydicom", "highdicom", "numpy", "scipy", "SimpleITK", "torch", "transformers",
+)  # fmt: skip
 
 
 def write_manifest(path: Path, outcome: "Outcome") -> None:
@@ -36,6 +38,7 @@ def manifest_of(outcome: "Outcome") -> dict[str, Any]:
         "out": str(request.out),
         "shard": f"{request.shard[0]}/{request.shard[1]}",
         "workers": request.workers,
+        "model": None if outcome.model is None else asdict(outcome.model),
         "settings": request.settings.model_dump(
             mode="json", include={"assembly", "measure", "describe", "report"}
         ),

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from engine.finding import ModelIdentity
 from pacsnode.assembly import assess
 from pacsnode.assembly.assessment import Assessment
 from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version
 from pacsnode.replay.cases import Order
-from pacsnode.replay.reporting import describer_named
 from pacsnode.settings import Settings
 from storage.archive import Archive
 from storage.records import Instance, Series
@@ -59,13 +59,13 @@ def plan_cases(
     out: Path,
     shard: tuple[int, int],
     origins: Mapping[Path, str],
+    identity: ModelIdentity,
     progress: Callable[[int, int], None],
 ) -> Plan:
     """Assess every mask of the index, all of whose data is taken to have come."""
     masks = archive.masks()
     ready: dict[str, tuple[Instance, Assessment, str]] = {}
     plan = Plan()
-    identity = describer_named(settings.describe.describer).identity
     for number, mask in enumerate(masks, start=1):
         assessment = assess(mask, archive.candidates(mask), quiet=True, rules=settings.assembly)
         archive.write_down(assessment.decision(mask, datetime.now(UTC)))
@@ -141,7 +141,6 @@ def _order(
         mask=mask.path,
         lesion_numbers=assessment.lesion_numbers,
         style=style,
-        describer=settings.describe.describer,
         fractional_threshold=settings.measure.fractional_threshold,
         out=out.resolve(),
         flags=assessment.flags,

@@ -1,60 +1,71 @@
 """What a worker process does with one order: make the documents, write them, give the rows."""
 
+import json
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from engine.acquisition import SuvConversion
 from engine.case import Case
-from engine.errors import EngineError
-from engine.finding import Describer, Finding, Report, Unreported
+from engine.errors import EngineError, ModelFault
+from engine.finding import Describer, Report, Unreported
 from engine.report.style import ReportStyle
+from pacsnode.jobs.describers import Absent
 from pacsnode.replay.cases import CaseResult, Order
+
+if TYPE_CHECKING:
+    from engine.pipeline import Documents, Worded
 
 _HOUSE = Path(__file__).parents[2].parts
 
 
-def describer_named(name: str) -> Describer:
-    """The describer that a setting names."""
+def report_one(
+    order: Order, describer: Describer | None = None, *, instead: bool = False
+) -> CaseResult:
+    """Report one case; without a describer, by the template. Never raises.
+
+    What went wrong is the result; a model that fails is replaced by the template if `instead`.
+    """
+    began = time.monotonic()
+    outcome, code, sentence, made = _tried(order, describer or _template(), instead=instead)
+    return CaseResult.of_order(
+        order, outcome, code, sentence, **made, seconds=time.monotonic() - began
+    )
+
+
+def _template() -> Describer:
     from engine.describing.template import Template
 
-    if name != "template":
-        raise ValueError(f"no describer is called {name!r}")
     return Template()
 
 
-def report_one(order: Order) -> CaseResult:
-    """Report one case. Never raises: what went wrong is the result."""
-    began = time.monotonic()
+def _tried(
+    order: Order, describer: Describer, *, instead: bool
+) -> tuple[str, str, str, dict[str, Any]]:
+    """The outcome, its code and sentence, and what was made."""
     try:
-        sr, seg, rows = _report(order)
+        return "reported", "reported", "", _report(order, describer)
+    except ModelFault as exc:
+        if instead:
+            return _tried(order, Absent(str(exc), exc.code), instead=False)
+        return "failed", exc.code, str(exc), {}
     except EngineError as exc:
-        outcome = "failed" if exc.retryable else "refused"
-        return CaseResult.of_order(
-            order, outcome, exc.code, str(exc), seconds=time.monotonic() - began
-        )
+        return "failed" if exc.retryable else "refused", exc.code, str(exc), {}
     except OSError as exc:
         sentence = f"A file could not be read or written: {exc.strerror}."
-        return CaseResult.of_order(
-            order, "failed", "disk-fault", sentence, seconds=time.monotonic() - began
-        )
+        return "failed", "disk-fault", sentence, {}
     except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
         # the text of a foreign error may quote the dataset, so that only its place is told
         sentence = f"The program failed on this case: {type(exc).__name__} at {_place(exc)}."
-        return CaseResult.of_order(
-            order, "failed", "defect", sentence, seconds=time.monotonic() - began
-        )
-    return CaseResult.of_order(
-        order, "reported", "reported", "", sr=sr, seg=seg, rows=rows,
-        seconds=time.monotonic() - began,
-    )  # fmt: skip
+        return "failed", "defect", sentence, {}
 
 
 def _place(error: BaseException) -> str:
@@ -65,37 +76,55 @@ def _place(error: BaseException) -> str:
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
 
 
-def _report(order: Order) -> tuple[str, str | None, tuple[Mapping[str, Any], ...]]:
-    from engine.pipeline import report_case  # heavy: in the process that reports
+def _report(order: Order, describer: Describer) -> dict[str, Any]:
+    # heavy: in the process that reports
+    from engine.pipeline import lesion_records_of, raw_words_of, report_case
 
     case = Case(pet=order.pet, ct=order.ct, mask=order.mask, lesion_numbers=order.lesion_numbers)
     documents = report_case(
         case,
-        describer_named(order.describer),
+        describer,
         ReportStyle(**order.style),
         fractional_threshold=order.fractional_threshold,
     )
     seg = _write(documents.seg, order) if documents.seg is not None else None
+    uid = str(documents.sr.SOPInstanceUID)
+    raw_words = raw_words_of(documents)
+    if raw_words is not None:
+        _write_json(raw_words, order, f"{uid}.words.json")
+    _write_json(lesion_records_of(documents), order, f"{uid}.json")
     sr = _write(documents.sr, order)  # last: where it lies, the case is done
-    rows = rows_of(documents.report, order, str(documents.sr.SOPInstanceUID))
-    return sr, seg, tuple(rows)
+    return {"sr": sr, "seg": seg, "rows": tuple(rows_of(documents, order))}
 
 
 def _write(dataset: Dataset, order: Order) -> str:
-    """Write a document whole or not at all; gives its path relative to the output folder."""
-    name = Path(order.study_instance_uid) / f"{dataset.SOPInstanceUID}.dcm"
+    """Write a document; gives its path relative to the output folder."""
+    with _whole(order, f"{dataset.SOPInstanceUID}.dcm") as (part, name):
+        dataset.save_as(part, enforce_file_format=True)
+    return name
+
+
+def _write_json(told: Any, order: Order, file: str) -> None:
+    with _whole(order, file) as (part, _):
+        part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+@contextmanager
+def _whole(order: Order, file: str) -> Iterator[tuple[Path, str]]:
+    """A file of the study's folder, there whole or not at all: where to write it, and its name."""
+    name = Path(order.study_instance_uid) / file
     path = order.out / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    dataset.save_as(part, enforce_file_format=True)
+    part = path.with_name(f"{file}.{os.getpid()}.part")
+    yield part, str(name)
     part.rename(path)
-    return str(name)
 
 
-def rows_of(report: Report, order: Order, sr_uid: str) -> Iterator[dict[str, Any]]:
+def rows_of(documents: "Documents", order: Order) -> Iterator[dict[str, Any]]:
     """One row of findings.csv for each segment, in ascending number; refused values are absent."""
-    shared = _shared(report, order, sr_uid)
-    rows = [shared | _row(finding) for finding in report.findings]
+    report = documents.report
+    shared = _shared(report, order, str(documents.sr.SOPInstanceUID))
+    rows = [shared | _row(one, report) for one in documents.worded]
     rows += [shared | _unreported_row(segment) for segment in report.unreported]
     for row in sorted(rows, key=lambda row: int(row["segment_number"])):
         row["flags"] = [*dict.fromkeys((*row["flags"], *report.scan.suv.flags, *order.flags))]
@@ -113,18 +142,21 @@ def _shared(report: Report, order: Order, sr_uid: str) -> dict[str, Any]:
         "mask_sop_instance_uid": order.mask_instance_uid,
         "tracer": _meaning(tracer) or report.scan.acquisition.tracer_name,
         "uptake_min": suv.uptake_min if isinstance(suv, SuvConversion) else None,
-        "model": f"{report.model.name} {report.model.version}",
         "sr_sop_instance_uid": sr_uid,
     }
 
 
-def _row(finding: Finding) -> dict[str, Any]:
+def _row(worded: "Worded", report: Report) -> dict[str, Any]:
     from engine.report.sources import tracking_uid
 
+    finding = worded.finding
     segment, measured = finding.lesion.segment, finding.lesion.measurements
     hottest = measured.hottest_slice
     context = ("context",) if segment.role == "context" else ()
+    unable = (finding.unable.code,) if finding.unable is not None else ()
+    writer = finding.writer or report.model
     return {
+        "model": f"{writer.name} {writer.version}",
         "segment_number": segment.number,
         "segment_label": segment.label,
         "tracking_uid": tracking_uid(segment),
@@ -141,8 +173,11 @@ def _row(finding: Finding) -> dict[str, Any]:
         "site": _meaning(finding.description.site),
         "laterality": _meaning(finding.description.laterality),
         "text": finding.description.text,
-        "flags": (*context, *segment.flags, *measured.flags, *finding.description.warnings),
-    }
+        "flags": (
+            *context, *segment.flags, *measured.flags, *unable, *finding.description.warnings,
+        ),
+        "raw_text": worded.grounded.raw_text if worded.grounded is not None else None,
+    }  # fmt: skip
 
 
 def _unreported_row(segment: Unreported) -> dict[str, Any]:

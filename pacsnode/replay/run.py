@@ -1,6 +1,8 @@
 """A replay from its inputs to its outputs."""
 
 import fcntl
+import os
+import queue
 import shutil
 import threading
 import time
@@ -9,8 +11,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from engine.finding import ModelIdentity
 from pacsnode.errors import BadSettings
+from pacsnode.jobs.describers import writes_with_a_model
 from pacsnode.replay.cases import CaseResult, Ledger, Order, write_findings
 from pacsnode.replay.manifest import write_manifest
 from pacsnode.replay.planning import Plan, Planned, plan_cases
@@ -22,6 +27,9 @@ from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
 from storage.errors import DiskFault, Unkeepable
 
+if TYPE_CHECKING:
+    from pacsnode.replay.model_process import ModelProcess
+
 Progress = Callable[[str, int, int | None], None]  # what is done, how many so far, of how many
 
 
@@ -32,7 +40,7 @@ class Request:
     inputs: tuple[Path, ...]
     out: Path
     settings: Settings
-    workers: int = 1
+    workers: int | None = None  # None: one a processor, or as many as share the model
     shard: tuple[int, int] = (1, 1)
 
     @property
@@ -78,6 +86,7 @@ class Outcome:
     results: list[CaseResult] = field(default_factory=list)
     resumed: int = 0
     rows: int = 0
+    model: ModelIdentity | None = None
     seconds: float = 0.0
     stopped: bool = False
 
@@ -105,8 +114,11 @@ def replay(request: Request, progress: Progress = lambda *_: None) -> Outcome:
 def _fill(outcome: Outcome, progress: Progress) -> None:
     request = outcome.request
     try:
-        outcome.plan = _register_and_plan(request, outcome.files, progress)
-        _report_all(request, outcome, progress)
+        progress("loading the model", 0, None)
+        with closing(_writer(request)) as writer:
+            outcome.model = writer.start()
+            outcome.plan = _register_and_plan(request, outcome.files, outcome.model, progress)
+            _report_all(request, outcome, writer, progress)
     except KeyboardInterrupt:
         outcome.stopped = True
     with request.findings.open("w", encoding="utf-8", newline="") as stream:
@@ -124,7 +136,40 @@ def _alone(request: Request) -> Iterator[None]:
         yield
 
 
-def _register_and_plan(request: Request, files: Files, progress: Progress) -> Plan:
+def _writer(request: Request) -> "ModelProcess | TemplateProcesses":
+    told = request.settings.describe
+    if not writes_with_a_model(told):
+        return TemplateProcesses(request.workers or os.cpu_count() or 1)
+    from pacsnode.replay.model_process import ModelProcess  # only a model needs it
+
+    return ModelProcess(told, request.workers or told.cases_at_once)
+
+
+class TemplateProcesses:
+    """Processes that report by the template, a case at a time each."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def start(self) -> ModelIdentity:
+        """Nothing to load; gives the template's identity."""
+        from engine.describing.template import Template
+
+        return Template.identity
+
+    def run_all(
+        self, orders: Sequence[Order], stop: threading.Event
+    ) -> "queue.Queue[tuple[Order, CaseResult] | None]":
+        """Start on `orders`; results come through the queue, at its end None."""
+        return run_all(orders, report_one, workers=self._workers, stop=stop)
+
+    def close(self) -> None:
+        """Its processes end with their cases."""
+
+
+def _register_and_plan(
+    request: Request, files: Files, model: ModelIdentity, progress: Progress
+) -> Plan:
     _forget_index(request.index)
     with Archive.open_in_place(request.index) as archive:
         for number, source in enumerate(files_of(request.inputs, request.out), start=1):
@@ -144,7 +189,7 @@ def _register_and_plan(request: Request, files: Files, progress: Progress) -> Pl
             if kept.outcome in ("header-differs", "quarantined"):
                 files.set_aside.append(NotRead(source.origin, kept.outcome))
         return plan_cases(
-            archive, request.settings, request.out, request.shard, files.origins,
+            archive, request.settings, request.out, request.shard, files.origins, model,
             lambda done, total: progress("pairing", done, total),
         )  # fmt: skip
 
@@ -156,7 +201,12 @@ def _forget_index(index: Path) -> None:
     shutil.rmtree(index, ignore_errors=True)
 
 
-def _report_all(request: Request, outcome: Outcome, progress: Progress) -> None:
+def _report_all(
+    request: Request,
+    outcome: Outcome,
+    writer: "ModelProcess | TemplateProcesses",
+    progress: Progress,
+) -> None:
     ledger = Ledger(request.out)
     total = len(outcome.plan.ready)
     for wave in _waves(outcome.plan.ready):
@@ -169,19 +219,21 @@ def _report_all(request: Request, outcome: Outcome, progress: Progress) -> None:
                 outcome.results.append(done)
                 outcome.resumed += 1
         progress("reporting", len(outcome.results), total)
-        with closing(_run(orders, request.workers)) as pairs:
+        with closing(_run(orders, writer)) as pairs:
             for order, result in pairs:
                 ledger.write(order.seed, result)
                 outcome.results.append(result)
                 progress("reporting", len(outcome.results), total)
 
 
-def _run(orders: Sequence[Order], workers: int) -> Generator[tuple[Order, CaseResult], None, None]:
+def _run(
+    orders: Sequence[Order], writer: "ModelProcess | TemplateProcesses"
+) -> Generator[tuple[Order, CaseResult], None, None]:
     """Results as they come; closed early, cases under way are dropped and their processes end."""
     if not orders:
         return
     stop = threading.Event()
-    done = run_all(orders, report_one, workers=workers, stop=stop)
+    done = writer.run_all(orders, stop)
     try:
         while (pair := done.get()) is not None:
             yield pair

@@ -16,7 +16,7 @@ from engine.finding import Describer
 from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.jobs import journal
-from pacsnode.jobs.describers import busy_s, describing, writes_with_a_model
+from pacsnode.jobs.describers import describing, hangs, writes_with_a_model
 from pacsnode.jobs.desk import Backoff, Desk
 from pacsnode.jobs.making import end_hung_process
 from pacsnode.jobs.model_status import ModelStatus, forget_model_status, write_model_status
@@ -40,8 +40,6 @@ PREDECESSOR_ENDS_WITHIN_S = 20.0
 STUCK_EVERY_S = 60.0
 STUCK = 75  # exit status: EX_TEMPFAIL of sysexits.h
 TURN_WITHIN_S = 900.0
-HANGS_AFTER_DEADLINES = 4  # a batch that fails is run again by halves
-HANGS_AFTER_S = 60.0
 DRAIN_S = 5
 
 
@@ -122,13 +120,9 @@ class Worker:
         return self._reviver.stuck()
 
     def end_where_the_model_hangs(self) -> None:
-        """End the process where one batch takes so long that it will never end.
-
-        No thread can be ended, and a hang in native code hears no deadline.
-        """
-        allowed_s = HANGS_AFTER_S + HANGS_AFTER_DEADLINES * self._desk.settings.describe.deadline_s
-        if busy_s(self._desk.describer) > allowed_s:
-            log.event("model-hangs", level=logging.ERROR, wait_s=allowed_s)
+        """End the process in the middle of everything: what was under way is taken up again."""
+        if hangs(self._desk.describer, self._desk.settings.describe):
+            log.event("model-hangs", level=logging.ERROR)
             end_hung_process()
 
     def _look_at(self, study: str) -> None:

@@ -212,7 +212,7 @@ def die(order: Order) -> CaseResult:
 
 
 def test_a_case_that_kills_or_hangs_its_process_fails_alone(tmp_path: Path) -> None:
-    order = Order("", "1", "1.0", "1", None, (), (), tmp_path, (), {"seed": ""}, "", 0.5, tmp_path)
+    order = Order("", "1", "1.0", "1", None, (), (), tmp_path, (), {"seed": ""}, 0.5, tmp_path)
     orders = [replace(order, mask_instance_uid=f"1.{number}") for number in range(6)]
     done = run_all(orders, die, workers=2, stop=threading.Event(), deadline_s=3)
     results = dict(iter_results(done))
