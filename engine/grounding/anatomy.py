@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from engine.codes import BILATERAL, LEFT, RIGHT, same
 from engine.grounding.midline import side_in_body
-from engine.grounding.neighbours import is_elsewhere, labelled, neighbours_of
+from engine.grounding.neighbours import is_elsewhere, labelled, neighbours_of, site_stated
 from engine.grounding.regions import is_far_from, is_outside
 from engine.grounding.sides import claims_both_sides
 from engine.grounding.site_table import Site, is_within, site_coded, table
@@ -48,11 +48,12 @@ def _side(text: str, located: Located, lesion: Lesion, scan: Scan) -> tuple[str,
 
 def _place(located: Located, lesion: Lesion, context: Sequence[Lesion]) -> tuple[str, ...]:
     claimed, organs = _claimed(located), labelled(context)
-    if claimed is None or not organs:
+    if claimed is None:
         return ()
-    neighbours = neighbours_of(lesion, organs)
+    neighbours = neighbours_of(lesion, organs) if organs else []
+    is_another = _is_anothers(claimed, site_stated(lesion.segment))
     flags = []
-    if is_elsewhere(claimed, neighbours, organs):
+    if is_another or is_elsewhere(claimed, neighbours, organs):
         flags.append(ORGAN_MISMATCH)
     elif any(_are_one(one.site, claimed) for one in neighbours):
         return ()  # the organ itself is near: breathing may have moved it out of its region
@@ -62,6 +63,16 @@ def _place(located: Located, lesion: Lesion, context: Sequence[Lesion]) -> tuple
         if is_other_height or is_far_from(claimed.region, neighbours):
             flags.append(REGION_MISMATCH)
     return tuple(flags)
+
+
+def _is_anothers(claimed: Site, stated: Site | None) -> bool:
+    """Whether the mask object codes its segment as lying in another organ than the words."""
+    groups = (claimed.organ_group, stated.organ_group if stated else None)
+    if stated is None or None in groups or claimed.rank < 2 or stated.rank < 2:
+        return False
+    if "Lymph node" in groups and claimed.region == stated.region:
+        return False  # a node may be said to lie in the organ next to it
+    return groups[0] != groups[1] and not _are_one(claimed, stated)
 
 
 def _are_one(one: Site, other: Site) -> bool:

@@ -30,11 +30,16 @@ class Neighbour:
 
 def site_of_segment(segment: Segment) -> Site | None:
     """The row of the table that a context segment is: by its codes, else by its label."""
+    return site_stated(segment) or _site_labelled(segment.label.strip().lower())
+
+
+def site_stated(segment: Segment) -> Site | None:
+    """The row of the table that the codes of a segment state."""
     for code in (segment.property_type, segment.anatomic_region):
         site = site_coded(code) if code is not None else None
         if site is not None:
             return site
-    return _site_labelled(segment.label.strip().lower())
+    return None
 
 
 def labelled(context: Sequence[Lesion]) -> list[tuple[Site, Segment]]:

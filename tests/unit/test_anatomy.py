@@ -256,6 +256,29 @@ def test_no_label_map_no_verdict(body_scan: Scan, organs: list[Lesion]) -> None:
     assert flags("Brain lesion", body_scan, at, without_spleen) == ("region-mismatch",)
 
 
+@pytest.mark.parametrize(
+    ("text", "stated", "expected"),
+    [
+        ("Liver lesion", codes.SCT.Lung, ("organ-mismatch",)),
+        ("Liver lesion", codes.SCT.Liver, ()),
+        ("Left upper lobe nodule", codes.SCT.Lung, ()),
+        ("Left lung nodule", codes.SCT.UpperLobeOfLung, ()),
+        ("Left hilar lymph node", codes.SCT.Lung, ()),
+        ("Left inguinal lymph node", codes.SCT.Lung, ("organ-mismatch",)),
+        ("Hypermetabolic lymph node", codes.SCT.Mediastinum, ()),  # it says no place
+        ("Intense focus", codes.SCT.Lung, ()),
+        ("Liver lesion", Code("1", "99X", "Thing"), ()),
+        ("Liver lesion", None, ()),
+    ],
+)
+def test_the_site_that_the_mask_codes_counts_without_a_map(
+    body_scan: Scan, text: str, stated: Code | None, expected: tuple[str, ...]
+) -> None:
+    mask = made.ball(body_scan.pet.grid, (62.0, 0.0, 540.0))
+    lesion = made.lesion_of(mask, anatomic_region=stated)
+    assert flags(text, body_scan, lesion) == expected
+
+
 def test_a_map_that_makes_no_row_of_vertebrae_tells_no_region(
     body_scan: Scan, organs: list[Lesion]
 ) -> None:
