@@ -24,7 +24,9 @@ _HISTORY = re.compile(
     r"|status\s+post|s/p|resect(?:ed|ion)|history\s+of|known|treated|MRI?|ultrasound|sonograph\w+)\b",
     re.I,
 )
-_ON_CT = re.compile(r"(?<![\w/])(?<!pet )(?:on\s+(?:the\s+)?)?(?:CT|computed\s+tomography)\b(?!-?guid)", re.I)
+_ON_CT = re.compile(
+    r"(?<![\w/])(?<!pet )(?:on\s+(?:the\s+)?)?(?:CT|computed\s+tomography)\b(?!-?guid)", re.I
+)
 _DENIED = re.compile(r"\b(?:no|without|not|never|absence\s+of|lack\s+of)\b[^,;.]{0,30}$", re.I)
 
 

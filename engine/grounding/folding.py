@@ -3,8 +3,16 @@
 import unicodedata
 from functools import lru_cache
 
-_TIMES = frozenset("×✕✖⨯╳∗⨉")
-_ALIKE = {"−": "-", "·": ".", "٫": ".", "٬": ",", "‚": ",", "⁄": "/", "∕": "/"}
+_TIMES = frozenset("\u00d7\u2715\u2716\u2a2f\u2573\u2217\u2a09")  # multiplication signs
+_ALIKE = {
+    "\u2212": "-",  # minus sign
+    "\u00b7": ".",  # middle dot
+    "\u066b": ".",  # Arabic decimal separator
+    "\u066c": ",",  # Arabic thousands separator
+    "\u201a": ",",  # low quotation mark
+    "\u2044": "/",  # fraction slash
+    "\u2215": "/",  # division slash
+}
 
 
 def folded(text: str) -> str:
@@ -18,7 +26,7 @@ def _plain(character: str) -> str:
         return character
     if character.isnumeric():
         value = unicodedata.numeric(character)
-        return str(int(value)) if value in range(10) else "1"  # a fraction, or a numeral of ten
+        return str(int(value)) if value in range(10) else "0"  # a fraction, or a numeral of ten
     if character in _TIMES:
         return "x"
     if character in _ALIKE:

@@ -3,15 +3,25 @@
 import re
 from collections.abc import Iterator
 
+_NUMBER = r"(?:\d|\[[\s#]|#|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)"
+_SUV = r"(?:suv|sul|standardi[sz]ed\s+uptake)"
 # What must not follow a number that is a name: it would be a measured quantity, or a longer number.
+# An uptake may follow that has its own number: "level 2 SUV 4.1".
 _NOT_A_QUANTITY = (
-    r"(?!\d|[.,]\d|\s*-?\s*(?:cm|mm|ml|cc|centimet|millimet|milli|g/m|hu\b|%|mci|mbq|"
-    r"x\s*[\d.\[]|\*|by\s+\d|±|su[vl]s?\b(?![\s\w:=]{0,20}?[\d\[#])|hours?|years?|months?|days?|weeks?|minutes?|foci|times|fold))"
+    r"(?!\d|[.,]\d|\s*-?\s*(?:cm|mm|ml|cc|centimet|millimet|milli|g/m|hu\b|%|mci|mbq"
+    r"|x\s*[\d.\[]|\*|by\s+\d|\u00b1|hours?|years?|months?|days?|weeks?|minutes?|foci|times|fold"
+    r"|(?:to|through|or|-|/)\s*(?:\d+[.,]\d|[\d.,]+\s?-?[cm]m|\[|#|[.,]\d)"
+    rf"|(?:(?:max\w*|mean|peak)\s+)?{_SUV}(?!(?:[^.;()]|\.(?=\d)){{0,40}}?{_NUMBER})))"
 )
 # What may follow the last of several: "levels 2, 3 and 4", not "level 2 and 4 foci".
 _ENDS = (
-    r"(?=\s*(?:[,.;:()\[\]!?]|$|(?:with|are|is|show|demonstrat|measur|lymph|nod|vertebra|rib|bod|level"
-    r"|near|in|on|along|which|at(?!\s+base)|and(?!\s+[\d\[])|\d|(?-i:[A-Z]))))"
+    r"(?=\s*(?:[,.;:()\[\]!?~<>=\u2264\u2265]|$|(?:with|without|is|are|was|were|has|have|show|demonstrat"
+    r"|measur|lymph|nod|vertebra|rib|bod|level|near|in|on|along|from|than|which|and|or|but|also"
+    r"|approximately|about|prior|previous|former|initial|last|compared|versus|vs|increase|decrease|down"
+    r"|up|unchanged|stable|likely|consistent|compatible|suspicious|less|greater|more|between|at"
+    r"|of\s+the\s+(?:liver|neck|right|left)"
+    rf"|(?:axial|slice|image|series|pet|volume|mtv|tlg|max\w*|mean|peak|{_SUV})(?!\w)|{_SUV}"
+    rf"|{_NUMBER}|(?-i:[A-Z]))))"
 )
 
 
@@ -19,19 +29,17 @@ def _listed(name: str, joined: str = r"\s*[-/]\s*") -> str:
     """One name or several: 2/3, 2-4, 2 and 3, 2, 3 and 4."""
     more = rf"{name}{_NOT_A_QUANTITY}"
     return (
-        rf"{more}(?:{joined}{more})*"
+        rf"{more}(?:{joined}{more})*(?!\s*[-/]\s*\d)"
         rf"(?:(?:\s*,\s*{more})*\s*,?\s*(?:and|to|through|&)\s+{more}{_ENDS})?"
     )
 
 
 _ONE_VERTEBRA = r"(?:(?:C-?[1-8]|[TD]-?(?:1[0-3]|[1-9])|L-?[1-6]|S-?[1-5])(?!\w))"
 _VERTEBRA = (
-    rf"(?<![\w.])(?:{_ONE_VERTEBRA}{_NOT_A_QUANTITY}"
-    rf"(?:\s*[-/]\s*(?:{_ONE_VERTEBRA}|(?:1[0-3]|[1-9])(?!\w)){_NOT_A_QUANTITY})*)"
+    rf"(?<![\w.])(?<!stage\s)(?:{_ONE_VERTEBRA}(?![.,]\d)"
+    rf"(?:\s*[-/]\s*(?:{_ONE_VERTEBRA}|(?:1[0-3]|[1-9])(?!\w){_NOT_A_QUANTITY}))*)"
 )
-_ORDINALS = (
-    r"first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"  # words
-)
+_ORDINALS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth"
 _NTH = rf"(?:(?:1[0-2]|[1-9])\s?-?(?:st|nd|rd|th)|{_ORDINALS})"
 _ORDINAL_ANATOMY = (
     r"(?:ribs?|costal|costo\w+|intercostal|metatars\w+|metacarp\w+|phalan\w+|toes?|fingers?|digits?"
@@ -51,7 +59,7 @@ _ANATOMY = (
     rf"\bribs?\s+(?:number\s+)?{_listed(_RIB)}",
     rf"\blevels?\s+{_listed(_LEVEL)}",
     rf"\bstations?\s+{_listed(_STATION)}",
-    rf"(?<![\w.])(?:1[0-4]|[1-9])(?:[RL]i?)(?!\w)(?:\s*/\s*(?:1[0-4]|[1-9])[RL]i?(?!\w))*",
+    r"(?<![\w.])(?:1[0-4]|[1-9])(?:[RL]i?)(?!\w)(?:\s*/\s*(?:1[0-4]|[1-9])[RL]i?(?!\w))*",
     rf"\b(?:segments?|couinaud)\s+{_listed(_SEGMENT)}",
     rf"\b(?:cranial\s+nerves?|CN|brodmann\s+areas?)\s+{_listed(_NUMBERED)}",
 )
@@ -63,13 +71,13 @@ _NUCLIDES = {
 _MASS_FIRST = "|".join(rf"(?:{mass})\s?-?{symbol}" for symbol, mass in _NUCLIDES.items())
 _SYMBOL_FIRST = "|".join(rf"{symbol}\s?-?(?:{mass})" for symbol, mass in _NUCLIDES.items())
 _TRACER = (
-    rf"(?<![\w.])\[?(?:{_MASS_FIRST})(?!\w)\]?",
     rf"(?<!\w)(?:{_SYMBOL_FIRST})(?!\w)",
+    rf"(?<![\w.])\[?(?:{_MASS_FIRST})(?!\w)\]?",
     r"\bPSMA-(?:11|617|1007|I&T|D4)(?!\w)",
 )
 _SCORE = (
     r"\b(?:deauville|krenning|hopkins|mipsma)\s+(?:(?:[1-5]-point\s+)?(?:scale|score|grade|category)"
-    r"\s+(?:of\s+|is\s+)?)?[0-5](?!\w)" + _NOT_A_QUANTITY,
+    r"\s+(?:of\s+|is\s+)?)?[0-5](?!\w|[.,]\d)",
 )
 _KEPT = tuple(
     (f"keep-{kind}", re.compile(pattern, re.IGNORECASE))

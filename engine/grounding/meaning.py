@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from engine.grounding.quantities import ATOM, Quantity
+from engine.grounding.quantities import ATOM, Quantity, is_unitless
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,11 @@ class Meaning:
     end: int
 
 
-_STATISTIC = r"(?:max(?:imum|imal)?|mean|peak|avg|average|min(?:imum)?|median|highest|bw|lbm|bsa|lean)"
+_STATISTIC = (
+    r"(?:max(?:imum|imal)?|mean|peak|avg|average|min(?:imum)?|median|highest|bw|lbm|bsa|lean)"
+)
 _SUV = (
-    rf"(?:(?<![A-Za-z])(?:{_STATISTIC}\s+)?(?:(?:FDG|tracer)\s+)?"
+    rf"(?:(?<![A-Za-z])(?:{_STATISTIC}\s+)?"
     r"(?:suvs?|s\.\s?u\.\s?v\.?|suls?|standard(?:i[sz]ed)?\s+uptake\s+values?(?:\s*\(\s*suvs?\s*\))?)"
     rf"(?:[\s_/,(\[-]*(?:suv)?{_STATISTIC}(?![A-Za-z])\.?[)\]]?)*(?![A-Za-z]))"
 )
@@ -36,15 +38,21 @@ _SUV_AFAR = re.compile(
     rf"{_SUV}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{_FILLER})$",
     re.I,
 )
-_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{_SUV})(?!{_FILLER}[\d\[#])", re.I)
+_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{_SUV})(?P<ahead>{_FILLER}{ATOM.pattern})?", re.I)
 _REFERENCE = re.compile(
     r"\b(?:liver|hepatic|blood[\s-]?pool|aort(?:a|ic)|mediastin(?:al|um)|background|reference"
     r"|spleen|splenic|muscle|brain|parotid|contralateral|normal|physiologic\w*|threshold|cut-?\s?off"
     r"|window|prior)\b",
     re.I,
 )
-_SITE_OF_LESION = re.compile(r"\b(?:in|of|within|involving|at|near)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
-_COMPARATOR = re.compile(r"[<>≤≥]|\b(?:above|over|greater|more|higher|exceeding|larger|least)\b", re.I)
+_REFERENCE_BESIDE = re.compile(rf"(?:{_REFERENCE.pattern}\s*)+$", re.I)
+_SITE_OF_LESION = re.compile(r"\b(?:in|of|within|involving)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
+_COMPARING = re.compile(
+    r"\b(?:above|below|than|to|that\s+of|versus|vs|exceed\w*)\b[^,;.()]*$", re.I
+)
+_COMPARATOR = re.compile(
+    r"[<>≤≥]|\b(?:above|over|greater|more|higher|exceeding|larger|least)\b", re.I
+)
 _NEGATION = re.compile(r"\b(?:no|without|not|never|none)\b[^,;.()]*$", re.I)
 
 _SLICE_BEFORE = re.compile(
@@ -57,22 +65,24 @@ _NOT_A_PET_SLICE = re.compile(r"(?<!pet/)(?<!pet /)(?<!pet / )\bct\b|\bmr|corona
 _TOTAL_AFTER = re.compile(rf"\s*(?:of|/)\s*{ATOM.pattern}", re.I)
 _SERIES_BEFORE = re.compile(r"\b(?:series|ser?)\b\.?(?:[\s:#=(]|\b(?:number|no)\b\.?)*$", re.I)
 _VOLUME_BEFORE = re.compile(rf"\b(?:volumes?|MTV)(?P<between>{_FILLER})$", re.I)
-_GLYCOLYSIS_BEFORE = re.compile(rf"\b(?:TLG|total\s+lesion\s+glycolysis)(?P<between>{_FILLER})$", re.I)
+_GLYCOLYSIS_BEFORE = re.compile(
+    rf"\b(?:TLG|total\s+lesion\s+glycolysis)(?P<between>{_FILLER})$", re.I
+)
 _DISTANCE_AFTER = re.compile(
     r"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b[^,;.()\[\]\d#\x00]*?"
     r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b))"
     r"|\s*(?:away|above|below|superior|inferior|proximal|distal|deep|apart|beneath|cranial|caudal"
-    r"|lateral|medial|anterior|posterior|short\s+of|thick\w*|slices?|collimation|margins?)\b",
+    r"|lateral|medial|anterior|posterior|short\s+of|thick(?:ness)?|slices?|collimation|margins?)\b",
     re.I,
 )
 _DISTANCE_BEFORE = re.compile(
-    r"\b(?:within|thick\w*|margins?|distances?|depth|gap|collimation|spacing|spaced)\b[\s:,]*"
+    r"\b(?:within|thick(?:ness)?|margins?|distances?|depth|gap|collimation|spacing|spaced)\b[\s:,]*"
     r"(?:of|is|was|about|approximately)?\s*$",
     re.I,
 )
 _UNMEASURED_AXIS = re.compile(
     r"\s*\(?\s*(?:in\s+)?(?:AP\b|TR\b|transverse|anteroposterior|mediolateral|width|wide|depth|deep"
-    r"|tall|height)",
+    r"|tall|height)\b(?:\s*\))?",
     re.I,
 )
 _SHORT_AFTER = re.compile(r"\s*(?:\(|in\s+|along\s+(?:the\s+)?)?\s*(?:short|minor)", re.I)
@@ -80,7 +90,11 @@ _SHORT_BEFORE = re.compile(rf"\b(?:short|minor)(?:est)?[\s-](?:axis|diameter){_F
 _CRANIOCAUDAL = re.compile(
     r"\s*(?:\(|in\s+)?\s*(?:cranio-?\s?caudal|superoinferior|CC\s+dim)", re.I
 )
-_SHARE_AFTER = re.compile(rf"\s*(?:(?:out\s+)?of\s+(?:the\s+)?{ATOM.pattern}|of\b)", re.I)
+_SHARE_AFTER = re.compile(
+    rf"\s*(?:(?:out\s+)?of\s+(?:the\s+)?{ATOM.pattern}|of\b|(?:after|post)[\s-]+inj\w+|ago\b"
+    r"|old\b)",
+    re.I,
+)
 
 
 def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
@@ -104,6 +118,9 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
     if distance or _DISTANCE_BEFORE.search(head):
         end += distance.end() if distance and distance["gone"] else 0
         return Meaning("unknown", "", start, end)
+    uptake = _SUV_BEFORE.search(head)
+    if uptake and "," not in uptake["between"]:  # "SUV: 1.2 cm" is neither
+        return Meaning("unknown", "", start - len(head) + uptake.start(), end)
     if _COMPARATOR.search(head[-20:]) and _NEGATION.search(head):
         return Meaning("unknown", "", start, end)
     if len(quantity.factors) > 1:
@@ -112,47 +129,49 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
         return Meaning("size1", "short", start, end)
     if _CRANIOCAUDAL.match(tail):
         return Meaning("size1", "craniocaudal", start, end)
-    return Meaning("unknown" if _UNMEASURED_AXIS.match(tail) else "size1", "long", start, end)
+    if axis := _UNMEASURED_AXIS.match(tail):
+        return Meaning("unknown", "", start, end + axis.end())
+    return Meaning("size1", "long", start, end)
 
 
 def _suv(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     if quantity.unit not in ("none", "suv"):
         return None
     before = _SUV_BEFORE.search(head) or _SUV_AFAR.search(head)
-    if before:
-        start, named = quantity.start - len(head) + before.start(), before[0]
-        if _is_of_something_else(head, before):
-            reference = _REFERENCE.search(head[max(0, before.start() - 16) :])
-            assert reference is not None  # noqa: S101 (the line above found it)
-            first = max(0, before.start() - 16) + reference.start()
-            return Meaning("unknown", "", min(start, quantity.start - len(head) + first), quantity.end)
-        return Meaning("suv", _statistic(named[: before.start("between") - before.start()]), start,
-                       quantity.end)  # fmt: skip
-    return None
+    if before is None:
+        return None
+    offset = quantity.start - len(head)
+    compared = _start_of_comparison(head, before)
+    if compared is not None:
+        return Meaning("unknown", "", offset + compared, quantity.end)
+    role = _statistic(head[before.start() : before.start("between")])
+    return Meaning("suv", role, offset + before.start(), quantity.end)
 
 
 def _suv_behind(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     if quantity.unit not in ("none", "suv"):
         return None
-    if after := _SUV_AFTER.match(tail):
-        return Meaning("suv", _statistic(after[0]), quantity.start, quantity.end + after.end())
+    after = _SUV_AFTER.match(tail)
+    if after and not (after["ahead"] and is_unitless(tail, after.end())):
+        end = after.start("ahead") if after["ahead"] else after.end()
+        return Meaning("suv", _statistic(tail[:end]), quantity.start, quantity.end + end)
     return Meaning("suv", "max", quantity.start, quantity.end) if quantity.unit == "suv" else None
 
 
-def _is_of_something_else(head: str, before: re.Match[str]) -> bool:
-    """Whether the uptake is that of an organ to compare with, a threshold, or denied."""
-    lead, between = head[: before.start()], before["between"]
-    if _REFERENCE.search(between):
-        return True
-    beside = re.search(rf"(?:{_REFERENCE.pattern})\s*$", lead, re.I)
-    if beside and not _SITE_OF_LESION.search(lead[: beside.start()]):
-        return True
-    return False
+def _start_of_comparison(head: str, before: re.Match[str]) -> int | None:
+    """Where the words begin that give the uptake to an organ to compare with, or a threshold."""
+    beside = _REFERENCE_BESIDE.search(head, 0, before.start())
+    if beside is None:
+        return before.start() if _REFERENCE.search(before["between"]) else None
+    lead = head[: beside.start()]
+    is_site = _SITE_OF_LESION.search(lead) and not _COMPARING.search(lead)
+    return None if is_site else beside.start()
 
 
 def is_denied(head: str) -> bool:
     """Whether the words before say that there is nothing above the number."""
-    return bool(_NEGATION.search(head) and _COMPARATOR.search(_NEGATION.search(head)[0]))  # type: ignore[index]
+    denial = _NEGATION.search(head)
+    return bool(denial and _COMPARATOR.search(denial[0]))
 
 
 def _statistic(words: str) -> str:

@@ -32,6 +32,7 @@ _COMPARISON_BEFORE = re.compile(
     re.I,
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|#|[a-z]+")
+_NOW = re.compile(r"\s*[,;]?\s*(?:and\s+|but\s+)?(?:now|currently|today|presently)\b", re.I)
 _ARTICLE_BEFORE = re.compile(r"\b(an?)(\s+)$", re.I)
 
 
@@ -81,7 +82,9 @@ class _Reading:
         self.view = self.view[:start] + mark * (end - start) + self.view[end:]
 
 
-def grounded_numbers(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
+def grounded_numbers(
+    text: str, measured: Measured
+) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
     """The text with measured numbers alone, the table of its numbers, and flags.
 
     Text without a number comes back as it is. What comes back, put in again, stays as it is.
@@ -163,7 +166,10 @@ def _prior_range(
         begin = max(floor + cue, floor + head.rfind(PRIOR) + 1)
         return begin, quantity.end + trailing(tail)
     after = cue_after(tail, None if following is None else following - quantity.end)
-    return None if after is None or quantity.is_date else (start, quantity.end + after)
+    if after is None or quantity.is_date:
+        return None
+    has_its_own = not _NOW.match(tail, after)  # "SUV was 8.2 previously, now 6.3" shares one "SUV"
+    return start if has_its_own else quantity.start, quantity.end + after
 
 
 def _value(meaning: Meaning, measured: Measured) -> str | None:
@@ -189,9 +195,7 @@ def _value(meaning: Meaning, measured: Measured) -> str | None:
     return None
 
 
-def _is_anothers(
-    reading: _Reading, meaning: Meaning, quantity: Quantity, sentence: int
-) -> bool:
+def _is_anothers(reading: _Reading, meaning: Meaning, quantity: Quantity, sentence: int) -> bool:
     """Whether this lesion's number was said already, and this one is not the same."""
     role = "" if meaning.role == "long" else meaning.role
     key = f"{meaning.kind.rstrip('123')} {role}"

@@ -4,16 +4,16 @@ import re
 
 _EXAM = r"(?:exam\w*|stud(?:y|ies)|scans?|imaging|pet(?:\s*/\s*ct)?|ct|mri?|comparison|report|time)"
 _CUE = re.compile(
-    rf"\b(?:previous(?:ly)?|prior(?:ly)?|former(?:ly)?|initial(?:ly)?|original(?:ly)?|earlier|baseline"
+    r"\b(?:previous(?:ly)?|prior(?:ly)?|former(?:ly)?|initial(?:ly)?|original(?:ly)?|earlier|baseline"
     r"|compared\s+(?:to|with)|in\s+comparison\s+(?:to|with)|comparison|versus|vs\b\.?|last"
-    rf"|(?:changed|stable|increase[ds]?|decrease[ds]?|decline[ds]?|reduced|grown|enlarged|up|down"
+    r"|(?:changed|stable|increase[ds]?|decrease[ds]?|decline[ds]?|reduced|grown|enlarged|up|down"
     r"|improved|progressed|changing|increasing|decreasing|fall\w*|rise\w*|rose|fell|different)"
     r"(?:\s+in\s+\w+)?\s+from)\b",
     re.I,
 )
 _MAY_STAND_BETWEEN = re.compile(
     rf"(?:[\s:=~(\[<>≤≥≈/,-]|\b(?:of|at|on|the|an?|was|were|is|measur\w+|had|with|up|about|around"
-    r"|approximately|approx|in|dated|by|and|from|suvs?|suls?|s\.|u\.|v\.|max\w*|mean|peak|average"
+    r"|approximately|approx|in|dated|by|and|from|suv\w*|suls?|s\.|u\.|v\.|max\w*|mean|peak|average"
     r"|standardized|uptake|values?|sizes?|g/ml|previous(?:ly)?|prior|last|compared|to|than|baseline"
     rf"|axial|slices?|images?|series|im|se|number|less|greater|least|most|much|as|between|{_EXAM})\b"
     r"\.?|[\x01])*",
@@ -64,11 +64,10 @@ def cue_after(tail: str, next_number: int | None) -> int | None:
 def trailing(tail: str) -> int:
     """How much of `tail` still speaks of the earlier examination."""
     match = _TRAILING.match(tail)
-    length = match.end() if match else 0
-    while length and not tail[:length].rstrip().endswith(_ENDINGS) and DATE not in tail[:length][-1:]:
-        shorter = tail[:length].rstrip()
-        length = max(0, shorter.rfind(" "))
-    return length
+    words = match[0] if match else ""
+    while words and not words.rstrip().endswith(_ENDINGS):
+        words = words.rstrip()[: words.rstrip().rfind(" ") + 1].rstrip()
+    return len(words)
 
 
 _ENDINGS = (

@@ -13,8 +13,8 @@ _ONES = (
 )
 _SPELLED = rf"(?:{_ONES}|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)"
 _WORDS = (
-    rf"(?:\ban?\s+(?=dozen|hundred))?\b(?:dozens?|{_SPELLED}(?:(?:\s+|-){_SPELLED})*)"
-    rf"(?:\s+point(?:\s+(?:{_ONES}))+)?(?![A-Za-z])"
+    rf"(?:\ban?\s+(?=dozen|hundred))?(?:\b|(?<=[\d\s\]m]x))(?:dozens?|{_SPELLED}(?:(?:\s+|-){_SPELLED})*)"
+    rf"(?:\s+point(?:\s+(?:{_ONES}))+)?(?![A-Za-z](?<!x)(?![cm]?m\b|m?x))"
 )
 _PLACEHOLDER = r"\[[\s#.,]*#[\s#.,]*\]|\[\s*(?:number|num|value)\s*\]|(?:[#][.,]?)+(?!\s*\d)"
 _DIGITS = r"(?:(?<![\d.,])[.,](?=\d))?\d+(?:[.,]\d+)*"
@@ -27,16 +27,18 @@ _MONTH = (
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
 _DATE = re.compile(
-    r"(?<![\d.,])(?:\d{1,4}[/.-]\d{1,2}[/.-]\d{2,4}(?![\d])"
+    r"(?<![\d.,])(?:\d{1,4}(?P<mark>[/.-])\d{1,2}(?P=mark)\d{2,4}(?!\d|[.,]\d)"
     rf"|\b{_MONTH}\s+\d{{1,2}}(?:st|nd|rd|th)?\s*,?\s+\d{{4}}\b"
     rf"|\d{{1,2}}(?:st|nd|rd|th)?\s+{_MONTH}(?:\s*,?\s*\d{{4}}\b)?"
     rf"|\b{_MONTH}\s+(?:\d{{4}}|\d{{1,2}})\b(?![.,]\d|\s*(?:x|cm|mm))"
-    r"|(?:(?<=in )|(?<=on )|(?<=since )|(?<=from )|(?<=dated ))(?:19|20)\d\d\b(?![.,]\d|\s*(?:x|cm|mm))"
+    r"|(?:(?<=in )|(?<=on )|(?<=since )|(?<=from )|(?<=dated ))(?:19|20)\d\d\b"
+    r"(?![.,]\d|\s*(?:x|cm|mm))"
     r"|\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]m\b)?)",
     re.I,
 )
 _LENGTH = (
-    r"(?:[cm]ms?|㎝|㎜|c\.m\.?|m\.m\.?|(?:centi|milli)met(?:er|re)s?|inch(?:es)?)(?!(?!x\s*[\d.\#\[])[A-Za-z\d²³^])"
+    r"(?:[cm]ms?|㎝|㎜|c\.m\.?|m\.m\.?|(?:centi|milli)met(?:er|re)s?|inch(?:es)?)"
+    r"(?!(?!x\s*[\d.\#\[])[A-Za-z\d^])"  # an x may follow that joins the next factor
 )
 _VOLUME = (
     r"(?:m[lL]s?|cc|ccm|[cm]m\^?3|cubic\s+(?:centi|milli)met(?:er|re)s?|milli?lit(?:er|re)s?)"
@@ -52,11 +54,14 @@ _OTHER = (
 _UNITS = tuple(
     (name, re.compile(rf"\s*-?\s*{pattern}", re.I))
     for name, pattern in (
-        ("suv", _SUV), ("volume", _VOLUME), ("length", _LENGTH), ("other", _OTHER),
-    )  # fmt: skip
+        ("suv", _SUV),
+        ("volume", _VOLUME),
+        ("length", _LENGTH),
+        ("other", _OTHER),
+    )
 )
 _AXIS = r"(?:\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b\s*\)?)?"
-_TIMES = re.compile(rf"{_AXIS}\s*(?:x|\*|\bby\b)\s*(?=[\d.#\[]|{_SPELLED}\b|an?\s)", re.I)
+_TIMES = re.compile(rf"{_AXIS}\s*(?:x|\*|\bby\b)\s*(?=[\d.#\[]|{_SPELLED}(?:\b|[cm]m)|an?\s)", re.I)
 _TRAILING_AXIS = re.compile(
     r"\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b(?:\s*\))?", re.I
 )
@@ -68,6 +73,7 @@ _IS_BETWEEN = re.compile(r"\bbetween\s*$", re.I)
 _LETTERS_BEFORE = re.compile(r"[A-Za-z][\w-]*$")
 _LETTERS_AFTER = re.compile(r"(?:[A-Za-z]|-[A-Za-z]{2})[\w-]*(?:[.,]\d[\w-]*)*")
 _MAY_BE_GLUED = re.compile(r"(?:suvs?|suls?|max|mean|peak|im|slice|image)-?$", re.I)
+_MAY_FOLLOW = re.compile(r"su[vl]", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,11 @@ def _unit(text: str, at: int) -> tuple[Unit, int]:
     return "none", at
 
 
+def is_unitless(text: str, at: int) -> bool:
+    """Whether a number that ends there has no unit and is no factor of a product."""
+    return _unit(text, at)[0] in ("none", "suv") and not _TIMES.match(text, at)
+
+
 def _joined(
     text: str, head: str, end: int, unit: Unit
 ) -> tuple[re.Match[str] | None, Literal["times", "range"]]:
@@ -155,12 +166,10 @@ def _joined(
 def _unglued(text: str, start: int, end: int, unit: Unit, factors: int) -> tuple[int, int, bool]:
     """The quantity with the letters it is written in one word with, unless they may stand there."""
     glued = False
-    if text[start].isdigit() and (before := _LETTERS_BEFORE.search(text[max(0, start - 30) : start])):
-        if not _MAY_BE_GLUED.search(before[0]):
-            start, glued = start - len(before[0]), True
-    if unit == "none" and (after := _LETTERS_AFTER.match(text, end)):
-        if not (after[0].lower().startswith(("suv", "sul")) or after[0].startswith("-")):
-            end, glued = after.end(), True
-        elif after[0].startswith("-") and factors == 1:
-            end, glued = after.end(), True
+    before = _LETTERS_BEFORE.search(text[max(0, start - 30) : start])
+    if before and text[start].isdigit() and not _MAY_BE_GLUED.search(before[0]):
+        start, glued = start - len(before[0]), True
+    after = _LETTERS_AFTER.match(text, end) if unit == "none" else None
+    if after and not _MAY_FOLLOW.match(after[0]) and not (after[0][0] == "-" and factors > 1):
+        end, glued = after.end(), True
     return start, end, glued

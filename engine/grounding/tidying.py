@@ -16,7 +16,10 @@ _FOLLOWING = (
     r"|previously|to|by|as|than|has|had|adjacent|seen|noted|compared|now|currently"
 )
 _ENDED = rf"(?=\s*(?:[,.;:)\]!?{GAP}]|$|\n|(?:{_FOLLOWING})\b))"
-_STOP = r"(?:\b(?:the|this|it|its|an?|lesion|which|there|that|are|is|with|and|of|at|to|was|measures|measuring|has)\b\s*)"
+_STOP = (
+    r"(?:\b(?:the|this|it|its|an?|lesion|which|there|that|are|is|with|and|of|at|to|was|measures"
+    r"|measuring|has)\b\s*)"
+)
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.I), replacement)
     for pattern, replacement in (
@@ -26,7 +29,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?:\b(?:{_DANGLING})|[=~<>≤≥≈±:/*-]|\bx)\s*{GAP}{_ENDED}", GAP),
         (rf"\b(?:approximately|about|roughly|nearly|almost|around|up\s+to|ca\.?)\s*{GAP}", GAP),
         (rf"[~<>≤≥≈±=]\s*{GAP}", GAP),
-        (rf"{GAP}\s*(?:[%/*~=]|-(?=\s|$)|x\b)", GAP),
+        (rf"{GAP}\s*(?:[%/*~=]|-(?=\s|$)|x\b|by\b(?=\s*\d))", GAP),
         (rf"(^|[.!?\n]\s*){_STOP}+{GAP}(?=\s*(?:[.!?\n]|$))", rf"\1{GAP}"),
         (rf",\s*{GAP}\s*,", ","),
         (rf"[,;:]\s*(?:and\s*)?{GAP}\s*(?=[.;:)\]!?]|$)", GAP),
