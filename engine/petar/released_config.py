@@ -68,7 +68,7 @@ def config_of(stated: dict[str, Any], weights: dict[str, Tensor]) -> PetarConfig
         value = stated.get(field)
         if value is not None and value != only:
             raise UnusableCheckpoint(f"config.json: {field} is {value!r}, not {only!r}: {why}")
-    _refuse_base_m3d(weights)
+    _refuse_untuned_m3d(weights)
     vision = _vision(stated, weights)
     return PetarConfig(
         vision=vision,
@@ -85,7 +85,7 @@ def needed(weights: dict[str, Tensor], name: str) -> Tensor:
     return weights[name]
 
 
-def _refuse_base_m3d(weights: dict[str, Tensor]) -> None:
+def _refuse_untuned_m3d(weights: dict[str, Tensor]) -> None:
     first = weights.get("projector.projector.0.weight")
     position = weights.get(f"{PET_TOWER}patch_embedding.position_embeddings")
     petars_own = (f"{PET_TOWER}patch_embedding_mask.", CT_TOWER)

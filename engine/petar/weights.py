@@ -1,6 +1,6 @@
 """Tensors under the names of the released code to tensors under ours; nothing is guessed.
 
-Their names are those of docs/reference/petar.md. Accepted aliases: the name of the mask embedding
+Their names, and the aliases that are taken, stand in docs/guide/model.md: the mask embedding's name
 before July 2025, patch projections stored as a convolution, and the trainer's LoRA form, which is
 merged here.
 """

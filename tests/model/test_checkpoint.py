@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,19 @@ def test_a_loaded_network_holds_no_file(form: Form, tmp_path: Path) -> None:
     with path.open("r+b") as file:  # in place, as an overwritten or failing disk would
         file.write(bytes(path.stat().st_size))
     assert torch.equal(loaded.network.language.lm_head.weight, released_tensors()["lm_head.weight"])
+
+
+def test_loading_asks_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def refuse(*arguments: Any, **_: Any) -> None:
+        asked.append(arguments)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    load_checkpoint(make_checkpoint(tmp_path / "toy"))
+    assert asked == []
 
 
 def test_no_code_of_the_folder_runs(tmp_path: Path) -> None:
