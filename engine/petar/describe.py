@@ -15,9 +15,8 @@ from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import PETAR_RELEASE, Profile
 from engine.petar.focus import PreparedStudy, prepare, views_of
 from engine.petar.keeping import Shelf, digest_of_mask, digest_of_scan
-from engine.petar.model import Views
 from engine.petar.options import Options
-from engine.petar.writing import Seen, Writer
+from engine.petar.writing import Seen, Writer, as_type
 from engine.volume import Scan
 
 
@@ -107,12 +106,7 @@ class Petar:
         """The views of a lesion, in the network's type on its device. Raises Unseeable."""
         with torch.inference_mode():
             found = views_of(study.prepared(), lesion.segment.mask, self._profile, self._vision)
-            views = Views(
-                *(
-                    getattr(found.views, field.name).to(self._device, self._dtype)
-                    for field in fields(Views)
-                )
-            )
+            views = as_type(found.views, self._device, self._dtype)
         warnings = (*study.warnings(self.options), *found.warnings)
         return Seen(views, (study.digest, found.window), warnings)
 

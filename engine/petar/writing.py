@@ -15,6 +15,7 @@ from engine.petar.lanes import Fixed
 from engine.petar.model import Views
 from engine.petar.options import Options
 
+VIEW_NAMES = [field.name for field in fields(Views)]
 UNABLE = {
     "deadline": "The model did not finish within the time allowed for a lesion.",
     "not-finite": "The network gave values that are not finite.",
@@ -130,8 +131,12 @@ class Writer:
 
 def stacked(each: Sequence[Views]) -> Views:
     """One batch of views."""
-    names = [field.name for field in fields(Views)]
-    return Views(*(torch.cat([getattr(views, name) for views in each]) for name in names))
+    return Views(*(torch.cat([getattr(views, name) for views in each]) for name in VIEW_NAMES))
+
+
+def as_type(views: Views, device: torch.device, dtype: torch.dtype) -> Views:
+    """The views as the network takes them."""
+    return Views(*(getattr(views, name).to(device, dtype) for name in VIEW_NAMES))
 
 
 def _unable(code: str) -> Unable:
