@@ -135,7 +135,7 @@ def _highest_plane(ras: npt.NDArray[np.float32], threshold: float) -> int | None
     """The highest z whose central box exceeds the threshold."""
     x, y = (
         slice(max(n // 2 - before, 0), n // 2 + after)
-        for n, (before, after) in zip(ras.shape, HEAD_BOX, strict=False)
+        for n, (before, after) in zip(ras.shape[:2], HEAD_BOX, strict=True)
     )
     above = np.flatnonzero(ras[x, y].max(axis=(0, 1)) > threshold)
     return int(above[-1]) if len(above) else None
@@ -161,7 +161,7 @@ def _below_the_head_crop(mask: Mask, lattice: Lattice, warnings: list[str]) -> P
     """[k, j, i] of the mask's voxels that the head crop left."""
     if mask.voxels.shape != lattice.pet.shape:
         raise GridMismatch(f"A mask of {mask.voxels.shape} voxels on a PET of {lattice.pet.shape}")
-    # [k, j, i] of what is marked, as np.argwhere, ten times as fast
+    # the same as np.argwhere, ten times as fast
     marked = np.stack(np.unravel_index(np.flatnonzero(mask.voxels), mask.voxels.shape), axis=1)
     if len(marked) == 0:
         raise Unseeable("The mask marks no voxel of the PET", code="mask-empty-on-pet-grid")
