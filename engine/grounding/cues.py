@@ -42,11 +42,10 @@ _ANEW = frozenset(
     | {"with", "which", "that", "there"}
 )
 _OF_UPTAKE = frozenset({"that", "uptake", "activity", "avidity", "those", "seen", "than", "to"})
-_CUES = tuple(
-    (tuple(cue.split()), standing)
-    for standing, cues in ((Standing.NEAR, _NEAR), (Standing.COMPARED, _COMPARED))
-    for cue in cues
-)
+_CUES: dict[str, list[tuple[list[str], Standing]]] = {}  # by their last word
+for _standing, _cues in ((Standing.NEAR, _NEAR), (Standing.COMPARED, _COMPARED)):
+    for _cue in _cues:
+        _CUES.setdefault(_cue.split()[-1], []).append((_cue.split(), _standing))
 _AFTER = {
     "background": Standing.COMPARED,
     "reference": Standing.COMPARED,
@@ -72,17 +71,13 @@ def _governed(mention: Mention, words: Sequence[Word]) -> Standing:
     for at in range(mention.first - 1, -1, -1):
         if words[at + 1].break_before >= APART:
             break
-        for cue, standing in _CUES:
-            begin = at - len(cue) + 1
-            if begin >= 0 and _stands(cue, words[begin : at + 1]) and not _of_sides(words, at):
+        for cue, standing in _CUES.get(words[at].text, ()):
+            told = [word.text for word in words[max(at - len(cue) + 1, 0) : at + 1]]
+            if told == cue and not _of_sides(words, at):
                 return standing
         if _begins_anew(words, at, mention):
             break
     return Standing.SUBJECT
-
-
-def _stands(cue: tuple[str, ...], words: Sequence[Word]) -> bool:
-    return all(word.text == part for word, part in zip(words, cue, strict=True))
 
 
 def _begins_anew(words: Sequence[Word], at: int, mention: Mention) -> bool:

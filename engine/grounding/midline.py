@@ -23,7 +23,7 @@ DEAD_ZONE_MM = 15.0  # nearer to the middle than this is neither left nor right
 BAND_SLICES = 5  # on either side of the lesion's
 BODY_SUV = 0.2
 BODY_HU = -500.0
-SAMPLE_MM = 4.0  # finer voxels tell nothing more of a centroid
+SAMPLE_MM = 4.0  # about: finer voxels tell nothing more of a centroid
 LEAST_PART = 0.2  # of the largest component: both legs are the body, an arm or the table is not
 CUT = 0.25  # of a mean column of the body on the image's border: the image cuts the body
 
@@ -75,7 +75,7 @@ def middle_x_mm(
 
 def body_profile(volume: Volume) -> BodyProfile:
     """Sums over the body, slab by slab; coarse voxels do."""
-    steps = [max(1, int(SAMPLE_MM / spacing)) for spacing in volume.grid.spacing_mm]
+    steps = [max(1, round(SAMPLE_MM / spacing)) for spacing in volume.grid.spacing_mm]
     sampled = volume.values[:: steps[0], :: steps[1], :: steps[2]]
     body = _largest(sampled > (BODY_HU if volume.unit == "HU" else BODY_SUV))
     affine = volume.grid.affine.copy()

@@ -11,6 +11,8 @@ from pydicom.sr.coding import Code
 from engine.acquisition import SuvConversion, SuvRefusal
 from engine.cohort.anatomy import ORGANS, Ellipsoid, body, spine
 from engine.geometry import Grid
+from engine.grounding.anatomy import flags_of
+from engine.grounding.sites import site_of
 from engine.lesion import Lesion, Measurements, Segment
 from engine.volume import Mask, Scan, Volume
 from tests.unit.reports import ACQUISITION, CONVERSION
@@ -137,3 +139,14 @@ def stored(
             values = np.flip(values, axis)
     k, j, i = values.shape
     return np.ascontiguousarray(values), Grid((k, j, i), affine, grid.frame_of_reference_uid)
+
+
+def flags(
+    text: str,
+    scan: Scan,
+    lesion: Lesion | Point,
+    context: list[Lesion] | None = None,
+) -> tuple[str, ...]:
+    if not isinstance(lesion, Lesion):
+        lesion = lesion_of(ball(scan.pet.grid, lesion))
+    return flags_of(text, site_of(text), lesion, scan, context or [])
