@@ -54,3 +54,35 @@ def test_what_reaches_the_document_counts(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pacsnode.assembly.seed, "MEASUREMENT_VERSION", "next")
     seeds.append(report_seed(INPUTS, IDENTITY, Settings()))
     assert len(set(seeds)) == len(seeds)
+
+
+MODEL = ModelIdentity("petar", "1", "5e" * 32, "cpu", "float32", profile="paper", prompt="What?")
+
+
+def test_how_a_model_ran_counts_for_its_words() -> None:
+    seeds = [
+        report_seed(INPUTS, IDENTITY, Settings()),
+        report_seed(INPUTS, MODEL, Settings()),
+        report_seed(INPUTS, replace(MODEL, device="cuda"), Settings()),
+        report_seed(INPUTS, replace(MODEL, dtype="bfloat16"), Settings()),
+        report_seed(INPUTS, replace(MODEL, profile="petar-release"), Settings()),
+        report_seed(INPUTS, replace(MODEL, prompt="Where?"), Settings()),
+        report_seed(INPUTS, MODEL, changed("describe", max_new_tokens=64)),
+        report_seed(INPUTS, MODEL, changed("describe", ct_of_air=True)),
+        report_seed(INPUTS, MODEL, changed("describe", allow_untrained_tracers=True)),
+    ]
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize(
+    "values", [{"batch_size": 3}, {"deadline_s": 5.0}, {"cases_at_once": 9}, {"device": "cuda"}]
+)
+def test_how_fast_a_model_is_asked_does_not_count(values: dict[str, object]) -> None:
+    # where it ran is in its identity, and there it counts
+    seed = report_seed(INPUTS, MODEL, Settings())
+    assert report_seed(INPUTS, MODEL, changed("describe", **values)) == seed
+
+
+def test_a_models_settings_do_not_count_for_the_template() -> None:
+    seed = report_seed(INPUTS, IDENTITY, Settings())
+    assert report_seed(INPUTS, IDENTITY, changed("describe", ct_of_air=True)) == seed
