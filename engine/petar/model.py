@@ -159,8 +159,10 @@ class Projector(nn.Module):
     def pool(self, features: Tensor) -> Tensor:
         """(B, N, F) -> (B, V, F)."""
         b, _, f = features.shape
-        grid = features.transpose(1, 2).reshape(b, f, *self.grid)
-        return F.avg_pool3d(grid, self.pooling, self.pooling).flatten(2).transpose(1, 2)
+        (d, h, w), p = self.grid, self.pooling
+        # a mean over blocks: avg_pool3d knows no bfloat16 on a CPU
+        blocks = features.reshape(b, d // p, p, h // p, p, w // p, p, f)
+        return blocks.mean(dim=(2, 4, 6)).flatten(1, 3)
 
     def forward(self, pooled: Tensor) -> Tensor:
         projected: Tensor = self.projector(pooled)  # (B, V, D)
