@@ -5,20 +5,24 @@ from collections.abc import Iterator
 
 _NUMBER = r"(?:\d|\[[\s#]|#|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)"
 _SUV = r"(?:suv|sul|standardi[sz]ed\s+uptake)"
-# What must not follow a number that is a name: it would be a measured quantity, or a longer number.
-# An uptake may follow that has its own number: "level 2 SUV 4.1".
-_NOT_A_QUANTITY = (
+# What must not follow a number that is a name: it would be a size, or a longer number.
+_NOT_A_SIZE = (
     r"(?!\d|[.,]\d|\s*-?\s*(?:cm|mm|ml|cc|centimet|millimet|milli|g/m|hu\b|%|mci|mbq"
-    r"|x\s*[\d.\[]|\*|by\s+\d|\u00b1|hours?|years?|months?|days?|weeks?|minutes?|foci|times|fold"
-    r"|(?:to|through|or|-|/)\s*(?:\d+[.,]\d|[\d.,]+\s?-?[cm]m|\[|#|[.,]\d)"
-    rf"|(?:(?:max\w*|mean|peak)\s+)?{_SUV}(?!(?:[^.;()]|\.(?=\d)){{0,40}}?{_NUMBER})))"
+    r"|x\s*[\d.\[]|\*|by\s+\d|\u00b1"
+    r"|(?:to|through|or|-|/)\s*(?:\d+[.,]\d|[\d.,]+\s?-?[cm]m|\[|#|[.,]\d)))"
+)
+# Nor, behind the first of several, a number of things or an uptake, but for one that has its own
+# number: "levels 2 and 3 SUV 4.1".
+_NOT_A_QUANTITY = (
+    rf"{_NOT_A_SIZE}(?!\s*-?\s*(?:hours?|years?|months?|days?|weeks?|minutes?|foci|times|fold"
+    rf"|(?:(?:max\w*|mean|peak)\s+)?{_SUV}(?!(?:[^.;)]|\.(?=\d)){{0,40}}?{_NUMBER})))"
 )
 # What may follow the last of several: "levels 2, 3 and 4", not "level 2 and 4 foci".
 _ENDS = (
     r"(?=\s*(?:[,.;:()\[\]!?~<>=\u2264\u2265]|$|(?:with|without|is|are|was|were|has|have|show|demonstrat"
     r"|measur|lymph|nod|vertebra|rib|bod|level|near|in|on|along|from|than|which|and|or|but|also"
     r"|approximately|about|prior|previous|former|initial|last|compared|versus|vs|increase|decrease|down"
-    r"|up|unchanged|stable|likely|consistent|compatible|suspicious|less|greater|more|between|at"
+    r"|up|unchanged|stable|likely|grade|stage|consistent|compatible|suspicious|less|greater|more|between|at"
     r"|of\s+the\s+(?:liver|neck|right|left)"
     rf"|(?:axial|slice|image|series|pet|volume|mtv|tlg|max\w*|mean|peak|{_SUV})(?!\w)|{_SUV}"
     rf"|{_NUMBER}|(?-i:[A-Z]))))"
@@ -29,7 +33,7 @@ def _listed(name: str, joined: str = r"\s*[-/]\s*") -> str:
     """One name or several: 2/3, 2-4, 2 and 3, 2, 3 and 4."""
     more = rf"{name}{_NOT_A_QUANTITY}"
     return (
-        rf"{more}(?:{joined}{more})*(?!\s*[-/]\s*\d)"
+        rf"{name}{_NOT_A_SIZE}(?:{joined}{more})*(?!\s*[-/]\s*\d)"
         rf"(?:(?:\s*,\s*{more})*\s*,?\s*(?:and|to|through|&)\s+{more}{_ENDS})?"
     )
 
@@ -46,8 +50,8 @@ _ORDINAL_ANATOMY = (
     r"|lumbar|thoracic|cervical|sacral|coccyg\w+|vertebra\w*|ventricles?|portion|part|segment"
     r"|cranial|nerves?|molars?|branchial|sternal|rays?|dorsal)"
 )
-_LEVEL = r"(?:[1-7]\s?[A-C]?|[IVX]+\s?[A-C]?)(?!\w)"
-_STATION = r"(?:1[0-4]|[1-9])\s?(?:[RL]i?|[ap])?(?!\w)"
+_LEVEL = r"(?:[1-7][A-C]?|[IVX]+[A-C]?)(?!\w)"
+_STATION = r"(?:1[0-4]|[1-9])(?:\s?(?-i:[RL]i?)|[RLap]i?)?(?!\w)"
 _SEGMENT = r"(?:(?:10|[1-9])\s?[ab]?|[IVX]+[ab]?)(?!\w)"
 _NUMBERED = r"[1-9]\d?(?!\w)"
 _RIB = r"(?:1[0-2]|[1-9])(?!\w)"

@@ -45,10 +45,12 @@ _REFERENCE = re.compile(
     r"|window|prior)\b",
     re.I,
 )
-_REFERENCE_BESIDE = re.compile(rf"(?:{_REFERENCE.pattern}\s*)+$", re.I)
+_REFERENCE_BESIDE = re.compile(rf"(?:{_REFERENCE.pattern}\s*)+(?P<bracket>[(\[]\s*)?$", re.I)
 _SITE_OF_LESION = re.compile(r"\b(?:in|of|within|involving)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
 _COMPARING = re.compile(
-    r"\b(?:above|below|than|to|that\s+of|versus|vs|exceed\w*)\b[^,;.()]*$", re.I
+    r"\b(?:above|below|than|(?:compared|relative|similar|equal)\s+(?:to|with)|that\s+of|versus|vs"
+    r"|exceed\w*)\b[^,;.()]*$",
+    re.I,
 )
 _COMPARATOR = re.compile(
     r"[<>≤≥]|\b(?:above|over|greater|more|higher|exceeding|larger|least)\b", re.I
@@ -164,8 +166,9 @@ def _start_of_comparison(head: str, before: re.Match[str]) -> int | None:
     if beside is None:
         return before.start() if _REFERENCE.search(before["between"]) else None
     lead = head[: beside.start()]
-    is_site = _SITE_OF_LESION.search(lead) and not _COMPARING.search(lead)
-    return None if is_site else beside.start()
+    if _COMPARING.search(lead):
+        return beside.start()
+    return None if beside["bracket"] or _SITE_OF_LESION.search(lead) else beside.start()
 
 
 def is_denied(head: str) -> bool:

@@ -12,15 +12,16 @@ _CUE = re.compile(
     re.I,
 )
 _MAY_STAND_BETWEEN = re.compile(
-    rf"(?:[\s:=~(\[<>≤≥≈/,-]|\b(?:of|at|on|the|an?|was|were|is|measur\w+|had|with|up|about|around"
-    r"|approximately|approx|in|dated|by|and|from|suv\w*|suls?|s\.|u\.|v\.|max\w*|mean|peak|average"
+    rf"(?:[\s:=~(\[<>≤≥≈/,-]|\b(?:of|at|on|the|an?|was|were|is|measur\w+|had|with|where|when|it|this|up"
+    r"|about|around|approximately|approx|in|dated|by|and|from|suv\w*|suls?|s\.|u\.|v\.|max\w*|mean|peak|average"
     r"|standardized|uptake|values?|sizes?|g/ml|previous(?:ly)?|prior|last|compared|to|than|baseline"
     rf"|axial|slices?|images?|series|im|se|number|less|greater|least|most|much|as|between|{_EXAM})\b"
     r"\.?|[\x01])*",
     re.I,
 )
 _AFTER = re.compile(
-    r"\s*(?:(?:previously|formerly|before|earlier|initially|ago)\b(?=\s*(?:[,.;:)\]]|$|(?:on|in|at)\b))"
+    r"\s*(?:(?:previously|formerly|before|earlier|initially|ago)\b"
+    r"(?=\s*(?:[,.;:)\]]|$|(?:on|in|at)\b))"
     rf"|(?:on|at|in)\s+(?:the\s+|a\s+)?(?:prior|previous|last|earlier|baseline|comparison|old)\b"
     rf"|(?:on|in|dated|from|of)\s+(?=\x02)|on\s+the\s+{_EXAM}\s+(?:dated|of|from)\s+(?=\x02))",
     re.I,
@@ -32,6 +33,11 @@ _TRAILING = re.compile(
 )
 _CLAUSE_END = re.compile(r"[;()\[\]\n]|,(?!\d)")
 PRIOR, DATE = "\x01", "\x02"  # what a prior number, and a date, is replaced with while scanning
+_ENDINGS = (
+    "prior", "previous", "previously", "formerly", "last", "earlier", "ago", "before", "baseline",
+    "then", "initially", "exam", "examination", "study", "studies", "scan", "scans", "imaging",
+    "pet", "ct", "comparison", "report", "time", "mri", DATE,
+)  # fmt: skip
 
 
 def cue_before(head: str) -> int | None:
@@ -68,10 +74,3 @@ def trailing(tail: str) -> int:
     while words and not words.rstrip().endswith(_ENDINGS):
         words = words.rstrip()[: words.rstrip().rfind(" ") + 1].rstrip()
     return len(words)
-
-
-_ENDINGS = (
-    "prior", "previous", "previously", "formerly", "last", "earlier", "ago", "before", "baseline",
-    "then", "initially", "exam", "examination", "study", "studies", "scan", "scans", "imaging", "pet",
-    "ct", "comparison", "report", "time", "mri", DATE,
-)  # fmt: skip

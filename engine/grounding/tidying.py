@@ -8,7 +8,7 @@ _DANGLING = (
     r"with|and|or|of|at|an?|the|to|up|is|was|are|were|has|had|have|measur(?:ing|es|ed|e)|demonstrat(?:ing|es)"
     r"|show(?:ing|s)|having|which|that|by|on|in|from|about|approximately|approx\.?|roughly|nearly|around"
     r"|now|currently|today|than|above|below|between|compared|versus|vs\.?|reach(?:ing|es|ed)|as|for|within"
-    r"|plus|less|greater|more|over|under|exceeding|least|most|only|ca\.?|both|dated|since|near|after|times"
+    r"|plus|less|greater|more|over|under|exceeding|least|most|only|ca\.?|both|dated|since|near|after|times|where|when|it"
 )
 _FOLLOWING = (
     r"and|or|in|at|on|within|along|involving|which|that|with|but|without|from|of|for|near|is|are|was"

@@ -75,8 +75,9 @@ def number(pick: Pick) -> str:
 
 def amount(pick: Pick) -> str:
     """An invented quantity: a number, a range, or something about a number."""
-    form = pick(("{a}", "{a}", "{a}", "{a}-{b}", "{a} to {b}", "{a} \u2013 {b}", "~{a}", "about {a}",
-                 "approximately {a}", ">{a}", "less than {a}", "up to {a}", "{a} ± {b}", "≥ {a}",
+    form = pick(("{a}", "{a}", "{a}", "{a}-{b}", "{a} to {b}", "{a} \u2013 {b}", "~{a}",
+                 "about {a}", "approximately {a}", ">{a}", "less than {a}", "up to {a}",
+                 "{a} ± {b}", "≥ {a}",
                  "between {a} and {b}", "at least {a}", "{a}/{b}", "as much as {a}"))  # fmt: skip
     return form.format(a=number(pick), b=number(pick))
 
@@ -141,10 +142,12 @@ def stray(pick: Pick) -> str:
         "attenuation of {n} HU", "{n} foci", "{n}% of the lobe", "{n} cm from the carina",
         "liver SUV max {n}", "above blood pool SUV of {n}", "volume of {n} mL", "MTV {n} cc",
         "TLG {n}", "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
-        "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes", "half the lobe",
+        "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes",
+        "half the lobe",
         "wall thickness {n} mm", "a threshold SUV of {n}", "grade {n}", "{n} years ago", "({n})",
         "COVID-{n}", "number {n}", "area of {n} cm2", "volume {n} cm³", "one third of the lobe",
-        "{n} times liver uptake", "two-thirds of the body", "¾ of it", "½ {n}", "\u2163 of them", "\u4e09 foci",
+        "{n} times liver uptake", "two-thirds of the body",
+        "¾ of it", "½ {n}", "\u2163 of them", "\u4e09 foci",
         "no uptake above SUV {n}", "dose {n} MBq", "{n}mCi", "({n}x)", "a dozen nodes", "#{n}",
     ))  # fmt: skip
     return form.format(n=amount(pick), d=date(pick))

@@ -1,6 +1,7 @@
 """No number that a model wrote comes out of grounding, and every name with a number does."""
 
 import re
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -46,8 +47,12 @@ SLICES, AMOUNTS = {"57", "52", "61"}, {"13.6", "78.8", "0.031"}
 
 
 def examples(count: int) -> settings:
+    """As many, and the same in every run: what fails in one, fails in all."""
     return settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
     )
 
 
@@ -66,7 +71,7 @@ def check_numbers(text: str, known: set[str]) -> None:
         if before.endswith(("cm", "mm")) and number in ("3", "\u00b3"):
             continue  # the unit of a volume
         assert number in known, f"{number!r} in {text!r}"
-        if after.startswith("cm") and not after.startswith(("cm3", "cm\u00b3")):
+        if after.startswith(("cm", "x ")) and not after.startswith(("cm3", "cm\u00b3")):
             assert number in SIZES, text
         elif before.rstrip(" :=(").endswith(("suv", "suvmax", "suv max", "max suv", "suv of")):
             assert number in UPTAKE, text
@@ -99,23 +104,25 @@ def test_where_nothing_is_measured_no_number_is_left(sentence: Sentence) -> None
 
 
 FRAGMENTS = (
-    *NUMERALS, *NUMERALS, *SMALL_WORDS, *PLACEHOLDERS, "SUV", "SUVmax", "SUV max of", "mean", "peak",
-    "cm", "mm", "mL", "g/mL", "HU", "%", "x", "by", "-", "to", "/", "(", ")", "[", "]", ",", ".", ";",
-    ":", "and", "with", "previously", "compared to", "from", "prior", "decreased from", "now", "image",
-    "axial slice", "slices", "series", "of", "lesion", "node", "measuring", "short axis", "a", "an",
-    "The", "is", "less than", ">", "approximately", "volume of", "TLG", "in", "no", "above", "liver",
-    "March", "on", "2021", "short", "\n", "two point five", "\u00b1", "\u00bd", "half", "one", "#",
+    *NUMERALS, *NUMERALS, *SMALL_WORDS, *PLACEHOLDERS, "SUV", "SUVmax", "SUV max of", "mean",
+    "peak", "cm", "mm", "mL", "g/mL", "HU", "%", "x", "by", "-", "to", "/", "(", ")", "[", "]",
+    ",", ".", ";", ":", "and", "with", "previously", "compared to", "from", "prior",
+    "decreased from", "now", "image", "axial slice", "slices", "series", "of", "lesion",
+    "node", "measuring", "short axis", "a", "an", "The", "is", "less than", ">",
+    "approximately", "volume of", "TLG", "in", "no", "above", "liver", "March", "on", "2021",
+    "short", "\n", "two point five", "\u00b1", "\u00bd", "half", "one", "#",
 )  # fmt: skip
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(FRAGMENTS), st.sampled_from((" ", " ", " ", ""))), max_size=14
-    )
-)
-@examples(3500)
-def test_no_order_of_words_lets_a_number_through(pieces: list[tuple[str, str]]) -> None:
-    text = "".join(piece + gap for piece, gap in pieces)
+def shuffled(seed: int) -> str:
+    choices = Random(seed)
+    pieces = choices.choices(FRAGMENTS, k=choices.randrange(15))
+    return "".join(piece + choices.choice((" ", " ", " ", "")) for piece in pieces)
+
+
+@given(st.integers(0, 2**64 - 1).map(shuffled))
+@examples(4500)
+def test_no_order_of_words_lets_a_number_through(text: str) -> None:
     grounded, _, _ = grounded_numbers(text, MEASURED)
     known = UPTAKE | SIZES | SLICES | AMOUNTS
     left = [number for _, number, _ in numbers_in(grounded) if number not in {*known, "3"}]
@@ -124,7 +131,7 @@ def test_no_order_of_words_lets_a_number_through(pieces: list[tuple[str, str]]) 
 
 
 @given(st.one_of(numberless(), st.text(max_size=40)))
-@examples(2000)
+@examples(800)
 def test_text_without_numbers_stays_byte_for_byte(text: str) -> None:
     if not numbers_in(text) and not re.search(r"teen|ty\b|hundred|thousand|dozen", text, re.I):
         assert grounded_numbers(text, MEASURED) == (text, (), ())
@@ -133,7 +140,7 @@ def test_text_without_numbers_stays_byte_for_byte(text: str) -> None:
 @given(
     st.text(st.characters(categories=["Nd", "Nl", "No", "L", "P", "Zs", "S", "Cc"]), max_size=30)
 )
-@examples(1000)
+@examples(400)
 def test_numerals_of_every_script_are_numbers(text: str) -> None:
     grounded, _, _ = grounded_numbers(text, MEASURED)
     assert grounded_numbers(grounded, MEASURED)[0] == grounded
