@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pacsnode.jobs.suspects import DEATHS, Suspects
 
-
 _NEVER_CLOSED: list[ExitStack] = []
 
 
