@@ -15,7 +15,7 @@ from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import PETAR_RELEASE, Profile
 from engine.petar.focus import PreparedStudy, prepare, views_of
 from engine.petar.keeping import Shelf, digest_of_mask, digest_of_scan
-from engine.petar.options import Options
+from engine.petar.options import Options, settled
 from engine.petar.writing import Seen, Writer, as_type
 from engine.volume import Scan
 
@@ -33,7 +33,7 @@ class Petar:
         profile: Profile = PETAR_RELEASE,
         options: Options | None = None,
     ) -> None:
-        self.options = options or Options()
+        self.options = settled(options or Options(), checkpoint.device)
         self._profile = profile
         prompt = self.options.prompt or profile.prompt
         self._writer = Writer(checkpoint, prompt, self.options)
@@ -45,10 +45,9 @@ class Petar:
             caches.studies, lambda study: study.pet.nbytes + study.ct.nbytes
         )
         self._results: Shelf[Description] = Shelf(caches.results, _size_of_description)
-        on_gpu = self._device.type == "cuda"
         self.batches: Batches[Seen, Description] = Batches(
             lambda batch: self._writer.write(batch, lambda: self.batches.is_stopping),
-            limit=self.options.batch_size or (32 if on_gpu else 4),
+            limit=self.options.batch_size or 1,
             gather_s=self.options.gather_s,
             make_room=self._make_room,
             is_alive=self._writer.is_alive,

@@ -4,6 +4,7 @@ Growing: transformers' own cache. Fixed: buffers in place, so that a step is alw
 the same memory and a GPU can replay it as one CUDA graph.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, Phi3ForCausalLM
 from transformers.cache_utils import CacheLayerMixin
+
+log = logging.getLogger(__name__)
 
 
 class Lane(Protocol):
@@ -74,7 +77,7 @@ class Fixed:
         self.places = torch.arange(length, device=device)
         self.slots: list[int] = []  # of the rows, in their order
         self.width = 0  # rows a step runs on
-        self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor] | None] = {}
 
     def begin(self, inputs: Tensor) -> Tensor:
         rows, tokens = inputs.shape[:2]
@@ -128,8 +131,17 @@ class Fixed:
 
     def _replayed(self) -> Tensor:
         if self.width not in self.graphs:
-            self.graphs[self.width] = self._captured()
-        graph, logits = self.graphs[self.width]
+            try:
+                self.graphs[self.width] = self._captured()
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError:  # slower without, and as right
+                log.warning("no CUDA graph of %d rows could be captured", self.width, exc_info=True)
+                self.graphs[self.width] = None
+        captured = self.graphs[self.width]
+        if captured is None:
+            return self._stepped()
+        graph, logits = captured
         graph.replay()
         return logits
 

@@ -1,6 +1,8 @@
 """How PETAR is run; nothing here changes what the network computes for a lesion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +31,11 @@ class Options:
     allow_untrained_tracers: bool = False
     has_fixed_cache: bool | None = None  # keys and values in place, with CUDA graphs on a GPU
     caches: CacheLimits = CacheLimits()
+
+
+def settled(options: Options, device: torch.device) -> Options:
+    """The options with what is left to the device decided."""
+    on_gpu = device.type == "cuda"
+    fixed = on_gpu if options.has_fixed_cache is None else options.has_fixed_cache
+    batch_size = options.batch_size or (32 if on_gpu else 4)
+    return replace(options, batch_size=batch_size, has_fixed_cache=fixed)

@@ -43,6 +43,7 @@ class Writer:
         self.prompt_ids = checkpoint.prompt_ids(prompt)
         self.ct_features: Shelf[Tensor] = Shelf(options.caches.ct_features, lambda t: t.nbytes)
         self._lane: Fixed | None = None
+        self._lane_rows = options.batch_size or 1
 
     def write(
         self, batch: Sequence[Seen], is_stopping: Callable[[], bool] = lambda: False
@@ -85,7 +86,7 @@ class Writer:
 
     def make_room(self) -> None:
         """Give back what memory is held beyond the weights."""
-        self._lane = None
+        self._lane, self._lane_rows = None, max(1, self._lane_rows // 2)
         self.ct_features.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -108,13 +109,13 @@ class Writer:
         )  # fmt: skip
 
     def _lane_for(self, rows: int) -> Fixed | None:
-        wanted = self.options.has_fixed_cache
-        if not (self.device.type == "cuda" if wanted is None else wanted):
+        if not self.options.has_fixed_cache:
             return None
         if self._lane is None or self._lane.rows < rows:
             self._lane = None  # free before it is built anew
+            self._lane_rows = max(self._lane_rows, rows)
             length = len(self.prompt_ids) + self.options.max_new_tokens
-            self._lane = Fixed(self.network.language, rows, -(-length // 8) * 8)
+            self._lane = Fixed(self.network.language, self._lane_rows, -(-length // 8) * 8)
         return self._lane
 
     def _answer(self, decoded: Decoded, seen: Seen) -> Description | Unable:

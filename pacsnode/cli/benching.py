@@ -84,9 +84,15 @@ def _table(told: "Bench") -> Table:
     for percent, ours_s in told.ours_latency_s.items():
         naive_s = told.naive_latency_s[percent]
         table.add_row(f"{percent} until a study's words", f"{ours_s:.2f} s", f"{naive_s:.2f} s")
+    table.add_row(
+        "processor time of a lesion", f"{told.ours_processor_s / count:.2f} s",
+        f"{told.naive_processor_s / count:.2f} s",
+    )  # fmt: skip
     rate = told.network_rate
     table.add_row("lesions/s, network alone", f"{rate['ours']:.2f}", f"{rate['naive']:.2f}")
     table.add_row("ratio, from scan and mask", f"{told.ratio:.1f}", "1")
+    processor_ratio = told.naive_processor_s / told.ours_processor_s
+    table.add_row("ratio, processor time", f"{processor_ratio:.1f}", "1")
     table.add_row("ratio, network alone", f"{told.network_ratio:.1f}", "1")
     if told.percent_of_bound is not None:
         table.add_row("share of the hardware's bound", f"{told.percent_of_bound:.0f} %", "")

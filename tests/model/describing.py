@@ -17,7 +17,7 @@ from engine.petar.config import PETAR_RELEASE, Profile
 from engine.petar.describe import Petar
 from engine.petar.options import NOTHING_KEPT, Options
 
-QUICK = Options(max_new_tokens=10, batch_size=4, deadline_s=60)
+QUICK = Options(max_new_tokens=10, batch_size=4, deadline_s=60, gather_s=5)
 
 
 @contextmanager

@@ -12,31 +12,40 @@ from engine.volume import Mask, Scan, Volume
 
 FDG = Code("35321007", "SCT", "Fluorodeoxyglucose F^18^")
 PET_SHAPE, CT_SHAPE = (48, 40, 40), (40, 60, 60)
+TALL_SHAPE = (150, 24, 24)  # more than a global view holds
 PET_SPACING_MM, CT_SPACING_MM = (4.0, 5.0, 5.0), (5.0, 3.4, 3.4)
 
 
-def make_scan(seed: int = 0, *, tracer: Code | None = FDG, tracer_name: str | None = None) -> Scan:
+def make_scan(
+    seed: int = 0,
+    *,
+    tracer: Code | None = FDG,
+    tracer_name: str | None = None,
+    shape: tuple[int, int, int] = PET_SHAPE,
+) -> Scan:
     """A PET in g/ml and its CT: a noisy ellipsoid with hot spots, bone and air."""
     rng = np.random.default_rng(seed)
-    pet_grid, ct_grid = grid_of(PET_SHAPE, PET_SPACING_MM), grid_of(CT_SHAPE, CT_SPACING_MM)
-    suv = np.where(_inside(PET_SHAPE), rng.uniform(0.3, 3.0, PET_SHAPE), 0.0)
+    pet_grid, ct_grid = grid_of(shape, PET_SPACING_MM), grid_of(CT_SHAPE, CT_SPACING_MM)
+    suv = np.where(_inside(shape), rng.uniform(0.3, 3.0, shape), 0.0)
     for _ in range(12):
-        k, j, i = (int(rng.integers(6, n - 6)) for n in PET_SHAPE)
+        k, j, i = (int(rng.integers(6, n - 6)) for n in shape)
         suv[k - 2 : k + 3, j - 2 : j + 3, i - 2 : i + 3] += rng.uniform(3, 12)
     hu = np.where(_inside(CT_SHAPE), rng.uniform(-150, 350, CT_SHAPE), -1000.0)
     pet = Volume(suv.astype(np.float32), pet_grid, "g/ml", (), f"2.25.{seed + 1}1")
     ct = Volume(hu.astype(np.float32), ct_grid, "HU", (), f"2.25.{seed + 1}2")
     acquisition = replace(EMPTY_HEADER, tracer=tracer, tracer_name=tracer_name)
-    return Scan(pet, ct, acquisition, SuvConversion(np.ones(PET_SHAPE[0]), "bw", "made"))
+    return Scan(pet, ct, acquisition, SuvConversion(np.ones(shape[0]), "bw", "made"))
 
 
-def make_lesions(count: int, seed: int = 0) -> list[Lesion]:
+def make_lesions(
+    count: int, seed: int = 0, shape: tuple[int, int, int] = PET_SHAPE
+) -> list[Lesion]:
     """Boxes of several voxels each, at different places."""
     rng = np.random.default_rng(1000 + seed)
     lesions = []
     for number in range(1, count + 1):
-        voxels = np.zeros(PET_SHAPE, bool)
-        k, j, i = (int(rng.integers(8, n - 12)) for n in PET_SHAPE)
+        voxels = np.zeros(shape, bool)
+        k, j, i = (int(rng.integers(8, n - 12)) for n in shape)
         deep, high, wide = (int(n) for n in rng.integers(2, 6, 3))
         voxels[k : k + deep, j : j + high, i : i + wide] = True
         lesions.append(lesion_of(voxels, number))
@@ -45,7 +54,7 @@ def make_lesions(count: int, seed: int = 0) -> list[Lesion]:
 
 def lesion_of(voxels: np.ndarray, number: int = 1, **of_segment: object) -> Lesion:
     """A lesion with this mask."""
-    mask = Mask(voxels, grid_of(PET_SHAPE, PET_SPACING_MM))
+    mask = Mask(voxels, grid_of(voxels.shape, PET_SPACING_MM))
     segment = Segment(number, f"Lesion {number}", "lesion", mask, "1.2.3", "2.25.9")
     return Lesion(replace(segment, **of_segment), Measurements(volume_cm3=1.0))
 

@@ -15,10 +15,10 @@ from engine.petar.checkpoint import Checkpoint, load_checkpoint
 from engine.petar.config import PAPER, PETAR_RELEASE, Profile
 from engine.petar.describe import Petar
 from engine.petar.focus import prepare, views_of
-from engine.petar.options import NOTHING_KEPT, CacheLimits
+from engine.petar.options import NOTHING_KEPT, CacheLimits, Options, settled
 from tests.model.checkpoints import make_checkpoint
 from tests.model.describing import QUICK, Meddler, codes, one_by_one, petar
-from tests.model.scans import make_lesions, make_scan
+from tests.model.scans import TALL_SHAPE, make_lesions, make_scan
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,21 @@ def test_what_is_kept_is_not_computed_again(
         assert sum(meddler.sizes) == 6  # an equal scan read anew is the same scan
         assert made.describe(make_scan(4), lesions) != first
         assert sum(meddler.sizes) == 12
+
+
+def test_ct_features_are_shared_within_a_window_alone(checkpoint: Checkpoint) -> None:
+    scan, lesions = make_scan(6, shape=TALL_SHAPE), make_lesions(8, 6, TALL_SHAPE)
+    scan.pet.values[-1, 10:14, 10:14] = 9  # hot to the top: nothing is cut off as above the head
+    study = prepare(scan, PETAR_RELEASE, torch.device("cpu"))
+    vision = checkpoint.network.config.vision
+    windows = {
+        views_of(study, lesion.segment.mask, PETAR_RELEASE, vision).window for lesion in lesions
+    }
+    assert len(windows) > 3
+    expected = one_by_one(checkpoint, scan, lesions)
+    with petar(checkpoint, batch_size=8) as made:
+        assert made.describe(scan, lesions) == expected
+        assert len(made._writer.ct_features) == len(windows)
 
 
 def test_a_result_depends_on_all_it_is_made_of(checkpoint: Checkpoint) -> None:
@@ -201,6 +216,15 @@ def test_stopping_does_not_wait_for_the_words(checkpoint: Checkpoint) -> None:
     with pytest.raises(ModelFault):
         made.describe(make_scan(27), make_lesions(1))
     assert stops
+
+
+def test_what_is_not_chosen_is_left_to_the_device() -> None:
+    on_cpu = settled(Options(), torch.device("cpu"))
+    on_gpu = settled(Options(), torch.device("cuda"))
+    assert (on_cpu.batch_size, on_cpu.has_fixed_cache) == (4, False)
+    assert (on_gpu.batch_size, on_gpu.has_fixed_cache) == (32, True)
+    chosen = Options(batch_size=3, has_fixed_cache=False)
+    assert settled(chosen, torch.device("cuda")) == chosen
 
 
 def test_words_that_are_cut_off_say_so(checkpoint: Checkpoint) -> None:
