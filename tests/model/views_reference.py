@@ -63,7 +63,8 @@ class Reference:
     def planes_dropped(self) -> int:
         """How many planes lie above the first, from the top, that is hot (or else dense)."""
         for values, threshold in ((self.scan.pet.values, 5.0), (self.hu, 1000.0)):
-            ras = nibabel.as_closest_canonical(nifti(values, self.scan.pet.grid)).get_fdata()
+            canonical = nibabel.as_closest_canonical(nifti(values, self.scan.pet.grid))
+            ras = np.asarray(canonical.dataobj)
             mid_x, mid_y = ras.shape[0] // 2, ras.shape[1] // 2
             for z in range(ras.shape[2] - 1, -1, -1):
                 plane = ras[max(0, mid_x - 50) : mid_x + 50, max(0, mid_y - 150) : mid_y + 50, z]
