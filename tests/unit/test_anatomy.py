@@ -64,6 +64,18 @@ def test_organs_and_regions(
     assert flags(text, body_scan, at, organs) == expected
 
 
+@pytest.mark.parametrize(("gap_mm", "expected"), [(10.0, ()), (12.0, ("organ-mismatch",))])
+def test_an_organ_is_near_up_to_ten_millimetres(gap_mm: float, expected: tuple[str, ...]) -> None:
+    grid = made.axial_grid((20, 20, 40), 2.0)
+    masks = [np.zeros(grid.shape, np.bool_) for _ in range(2)]
+    masks[0][8:12, 8:12, 10:15] = True
+    first = 14 + round(gap_mm / 2)  # voxel 14 is the last of the organ
+    masks[1][8:12, 8:12, first : first + 4] = True
+    organ, lesion = (made.lesion_of(Mask(mask, grid), label="liver") for mask in masks)
+    air = made.scan_of(made.volume(np.zeros(grid.shape, np.float32), grid))
+    assert flags("Liver lesion", air, lesion, [organ]) == expected
+
+
 def test_no_label_map_no_verdict(body_scan: Scan, organs: list[Lesion]) -> None:
     at = (-92.0, -12.0, 402.0)
     assert flags("Spleen lesion", body_scan, at) == ()

@@ -118,11 +118,15 @@ def _mean_y(scan: Scan, z_mm: float) -> float:
     return float(at[near][:, 1].mean())
 
 
-def test_two_legs_are_one_body(body_scan: Scan) -> None:
+def test_two_legs_are_one_body() -> None:
     grid = made.axial_grid((20, 60, 110), 6.0, (-327.0, -177.0, -3.0))
-    legs = made.scan_of(made.volume(made.painted(grid, list(body())), grid))
-    assert side_in_body(legs, (88.0, 5.0, 50.0)) == LEFT
-    assert side_in_body(legs, (-88.0, 5.0, 50.0)) == RIGHT
+    left, right = (made.inside(grid, (x, 5.0, 55.0), (60.0, 60.0, 500.0)) for x in (88.0, -95.0))
+    assert not np.any(left.voxels & right.voxels)
+    suv = np.where(left.voxels | right.voxels, np.float32(1.0), np.float32(0.0))
+    legs = made.scan_of(made.volume(suv, grid))
+    assert middle_x_mm(body_profile(legs.pet), (0, 0, 50.0), grid) == pytest.approx(-3.5, abs=3)
+    assert side_in_body(legs, (50.0, 5.0, 50.0)) == LEFT
+    assert side_in_body(legs, (-50.0, 5.0, 50.0)) == RIGHT
 
 
 def test_a_small_thing_beside_the_body_moves_nothing() -> None:
