@@ -186,6 +186,9 @@ class Batches(Generic[Item, Answer]):
         if failure is None:
             self._note_well()
             return None
+        if self._must_end():  # the failure may come of ending: it says nothing of a lesion
+            self._refuse(piece)
+            return None
         # only here has the exception let go of the tensors in its traceback
         if is_short:
             self._well = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from engine.errors import ModelFault
 from engine.finding import Description, Unable
 from engine.petar.checkpoint import Checkpoint
 from engine.petar.generation import Decoded, decode
@@ -60,6 +61,8 @@ class Writer:
             is_finite = visual.isfinite().flatten(1).all(dim=1).tolist()
             going_on = [row for row, finite in enumerate(is_finite) if finite]
             decoded = iter(self._decoded(visual[going_on], overdue) if going_on else ())
+        if is_stopping():  # rows may have left for that: not a word about any of them
+            raise ModelFault("The model has been stopped", code="stopped")
         return [
             self._answer(next(decoded), seen) if finite else _unable("not-finite")
             for seen, finite in zip(batch, is_finite, strict=True)
