@@ -9,12 +9,14 @@ from pydicom import Dataset
 
 from engine.acquisition import SuvRefusal
 from engine.case import Case
+from engine.describing.template import Template
 from engine.errors import EmptySegment, InvalidReport, UnusableCase
 from engine.finding import Describer, Report, Unreported
 from engine.lesion import Lesion, Measurements, Segment
 from engine.measuring import MEASUREMENT_VERSION
 from engine.measuring.lesions import measure
 from engine.measuring.suv import suv_conversion, to_suv
+from engine.pipeline.elsewhere import organs_of
 from engine.pipeline.words import Worded, describe_all
 from engine.reading.ct import read_ct
 from engine.reading.mask import read_mask
@@ -60,7 +62,8 @@ def report_case(
         raise _nothing_to_report(unreported)
     if not unreported and all(lesion.segment.role == "context" for lesion in lesions):
         raise UnusableCase("No segment of the mask object is a lesion", code="no-lesion")
-    described = describe_all(scan, lesions, describer)
+    organs, about_organs = _organs(case, scan, describer)
+    described = describe_all(scan, lesions, describer, organs)
     of_mask = (f"Mask object: {flag.replace('-', ' ')}." for flag in content.flags)
     report = Report(
         findings=tuple(one.finding for one in described.worded),
@@ -68,7 +71,7 @@ def report_case(
         model=described.model,
         scan=scan,
         completed_at=datetime.now(UTC),
-        notes=(*notes, *of_mask, *described.notes),
+        notes=(*notes, *of_mask, *about_organs, *described.notes),
         measurement_version=MEASUREMENT_VERSION,
     )
     return replace(write_documents(report, case, style), worded=described.worded)
@@ -138,6 +141,15 @@ def _read_ct(case: Case) -> tuple[Volume | None, tuple[str, ...]]:
         return read_ct(case.ct), ()
     except UnusableCase as exc:
         return None, (f"CT not usable ({exc.code}), reported from the PET alone: {exc}",)
+
+
+def _organs(
+    case: Case, scan: Scan, describer: Describer
+) -> tuple[tuple[Lesion, ...], tuple[str, ...]]:
+    """The label maps' organs, where words of a model are to be judged by them."""
+    if isinstance(describer, Template) or isinstance(scan.suv, SuvRefusal):
+        return (), ()
+    return organs_of(case.label_maps, scan.pet)
 
 
 def _refuse_unfit(measured: Measurements) -> None:

@@ -161,6 +161,7 @@ def _case(order: ReportOrder, desk: Desk) -> Case:
         ct=tuple(root / path for path in order["ct_paths"]),
         mask=root / order["mask_path"],
         lesion_numbers=tuple(order["lesion_numbers"]),
+        label_maps=tuple(root / path for path in order["label_map_paths"]),
     )
 
 

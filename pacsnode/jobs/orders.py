@@ -12,6 +12,7 @@ class ReportOrder(TypedDict):
     mask_path: str
     pet_paths: list[str]
     ct_paths: list[str]
+    label_map_paths: list[str]
     lesion_numbers: list[int]
     earlier_masks: list[str]  # earlier versions of this mask, the latest first
     destinations: list[str]  # names

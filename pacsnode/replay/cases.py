@@ -33,6 +33,7 @@ class Order:
     fractional_threshold: float
     out: Path
     flags: tuple[str, ...] = ()
+    label_maps: tuple[Path, ...] = ()
 
     @property
     def seed(self) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from engine.finding import ModelIdentity
 from pacsnode.assembly import assess
 from pacsnode.assembly.assessment import Assessment
+from pacsnode.assembly.label_maps import label_maps_of
 from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version
 from pacsnode.replay.cases import Order
@@ -71,7 +72,8 @@ def plan_cases(
         archive.write_down(assessment.decision(mask, datetime.now(UTC)))
         progress(number, len(masks))
         if assessment.inputs_sha256 is not None:
-            seed = report_seed(assessment.inputs_sha256, identity, settings)
+            label_maps = label_maps_of(mask, assessment.pet, masks, settings)
+            seed = report_seed(assessment.inputs_sha256, identity, settings, label_maps)
             ready[mask.sop_instance_uid] = (mask, assessment, seed)
         elif in_shard(mask.sop_instance_uid, shard):
             plan.not_planned.append(_not_planned(mask, assessment, origins))
@@ -83,6 +85,8 @@ def plan_cases(
         earlier = earlier_version(mask, others, settings.assembly)
         style = _style(settings, seed, None if earlier is None else ready[earlier.sop_instance_uid])
         order = _order(mask, assessment, style, settings, out, origins)
+        label_maps = label_maps_of(mask, assessment.pet, masks, settings)
+        order = replace(order, label_maps=tuple(one.path for one in label_maps))
         plan.ready.append(Planned(order, None if earlier is None else earlier.sop_instance_uid))
     return plan
 

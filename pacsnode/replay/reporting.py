@@ -80,7 +80,7 @@ def _report(order: Order, describer: Describer) -> dict[str, Any]:
     # heavy: in the process that reports
     from engine.pipeline import lesion_records_of, raw_words_of, report_case
 
-    case = Case(pet=order.pet, ct=order.ct, mask=order.mask, lesion_numbers=order.lesion_numbers)
+    case = Case(order.pet, order.ct, order.mask, order.lesion_numbers, order.label_maps)
     documents = report_case(
         case,
         describer,

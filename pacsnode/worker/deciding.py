@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pacsnode.assembly import assess
 from pacsnode.assembly.assessment import Assessment
+from pacsnode.assembly.label_maps import label_maps_of
 from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version, later_version
 from pacsnode.jobs import journal
@@ -21,12 +22,13 @@ _ALIVE: frozenset[CaseState] = frozenset({"ready", "running", "reported", "deliv
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Looked:
-    """A mask, what became of it, and the studies that its candidates lie in."""
+    """A mask, what became of it, the studies that its candidates lie in, and its label maps."""
 
     mask: Instance
     assessment: Assessment
     studies: frozenset[str]
     quiet: bool
+    label_maps: tuple[Instance, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Decided:
 
 def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> Decided:
     """Assess every mask of a study, write down what is new, order the reports that are ready."""
-    looked = [_look(mask, desk, is_quiet) for mask in desk.archive.masks(study)]
+    here = desk.archive.masks(study)
+    looked = [_look(mask, here, desk, is_quiet) for mask in here]
     reach("assessed")
     work = [one for one in looked if one.assessment.state in ("ready", "waiting")]
     masks = [one.mask for one in work]
@@ -60,14 +63,17 @@ def _studies(looked: Sequence[_Looked]) -> frozenset[str]:
     return frozenset().union(*(one.studies for one in looked))
 
 
-def _look(mask: Instance, desk: Desk, is_quiet: Callable[[str], bool]) -> _Looked:
+def _look(
+    mask: Instance, masks: Sequence[Instance], desk: Desk, is_quiet: Callable[[str], bool]
+) -> _Looked:
     candidates = desk.archive.candidates(mask)
     studies = frozenset(
         {mask.study_instance_uid, *(series.study_instance_uid for series in candidates)}
     )
     quiet = all(map(is_quiet, studies))
     assessment = assess(mask, candidates, quiet=quiet, rules=desk.settings.assembly)
-    return _Looked(mask, assessment, studies, quiet)
+    label_maps = label_maps_of(mask, assessment.pet, masks, desk.settings)
+    return _Looked(mask, assessment, studies, quiet, label_maps)
 
 
 def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> list[str]:
@@ -98,7 +104,7 @@ def _write_superseded(mask: Instance, later: Instance, desk: Desk) -> None:
 def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     """Order the report, or find that the same inputs were ordered before."""
     lines = _lines(one.mask, desk)
-    seed = _seed(one.assessment, lines, desk)
+    seed = _seed(one, lines, desk)
     known = journal.last_of_seed(lines, seed)
     if known is None:
         decision = one.assessment.decision(one.mask, datetime.now(UTC))
@@ -113,13 +119,13 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
         reach("report-enqueued")
 
 
-def _seed(ready: Assessment, lines: Sequence[Decision], desk: Desk) -> str:
+def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str:
     """The seed of the report that was made of these inputs, or of the one to make now.
 
     New settings or a new version of the program are no reason to report a study once more; they
     are one to try again what was refused or failed.
     """
-    inputs = ready.inputs_sha256
+    inputs = one.assessment.inputs_sha256
     if inputs is None:
         raise RuntimeError("A ready assessment states the digest of its inputs")
     for line in reversed(lines):
@@ -127,7 +133,7 @@ def _seed(ready: Assessment, lines: Sequence[Decision], desk: Desk) -> str:
             last = journal.last_of_seed(lines, line.facts["seed"])
             if last is not None and (last.state in _ALIVE or "documents" in last.facts):
                 return str(line.facts["seed"])
-    return report_seed(inputs, desk.describer.identity, desk.settings)
+    return report_seed(inputs, desk.describer.identity, desk.settings, one.label_maps)
 
 
 def _report_order(one: _Looked, seed: str, earlier: list[str], desk: Desk) -> ReportOrder:
@@ -139,6 +145,7 @@ def _report_order(one: _Looked, seed: str, earlier: list[str], desk: Desk) -> Re
         mask_path=_relative(one.mask, root),
         pet_paths=_paths(one.assessment.pet, root),
         ct_paths=_paths(one.assessment.ct, root),
+        label_map_paths=[_relative(label_map, root) for label_map in one.label_maps],
         lesion_numbers=list(one.assessment.lesion_numbers),
         earlier_masks=earlier,
         destinations=[destination.name for destination in desk.settings.destinations],

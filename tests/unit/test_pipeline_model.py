@@ -217,3 +217,45 @@ def test_context_segments_are_the_templates_and_the_models_context(tmp_path, mon
     assert [one.segment.number for one in model.asked] == [2]
     names = [algorithm(group)[0] for group in groups_of(documents.sr)]
     assert names == ["template", "petar-toy"]
+
+
+def organs(images, series="organs", **masks):
+    seg = makers.make_seg(masks, images, series=series)
+    for item in seg.SegmentSequence:
+        item.SegmentedPropertyCategoryCodeSequence[0].CodeValue = "123037004"  # an anatomy
+    return makers.written(seg)
+
+
+def with_label_map(folder):
+    case = case_of(folder)
+    images = makers.make_pet()
+    label_map = organs(images, lung_upper_lobe_left=HOT | COLD, liver=block(slice(24, 30), 3))
+    return replace(case, label_maps=tuple(makers.save(label_map, folder / "organs")))
+
+
+LIVER = Description("Uptake in the liver.")
+
+
+def test_words_are_judged_by_a_label_map_that_came_as_an_object_of_its_own(tmp_path):
+    case = with_label_map(tmp_path)
+    for label_maps, expected in (((), False), (case.label_maps, True)):
+        documents = report_case(replace(case, label_maps=label_maps), Model(LIVER, LIVER), STYLE)
+        findings = read_findings(documents.sr).findings
+        assert [one.segment_number for one in findings] == [1, 2]  # organs are not reported
+        assert ["organ-mismatch" in one.flags for one in findings] == [expected] * 2
+        assert all("liver" in one.text for one in findings)  # flagged, not edited
+
+
+def test_a_label_map_that_cannot_be_used_costs_no_report(tmp_path, monkeypatch):
+    from engine.pipeline import elsewhere
+
+    case = with_label_map(tmp_path)
+    damaged = tmp_path / "damaged.dcm"
+    damaged.write_bytes(case.label_maps[0].read_bytes()[:2000])
+    broken = replace(case, label_maps=(damaged,))
+    documents = report_case(broken, Model(LIVER, LIVER), STYLE)
+    assert any(one.startswith("A label map was not used") for one in documents.report.notes)
+    monkeypatch.setattr(elsewhere, "MOST_BYTES", 1000)
+    documents = report_case(case, Model(LIVER, LIVER), STYLE)
+    assert any("too large for this PET grid" in one for one in documents.report.notes)
+    report_case(replace(case, label_maps=(tmp_path / "absent",)), Template(), STYLE)  # never read

@@ -8,6 +8,7 @@ import pacsnode.assembly.seed
 from engine.finding import ModelIdentity
 from pacsnode.assembly.seed import report_seed
 from pacsnode.settings import Settings
+from tests.unit.assembly_records import SEG, make_instance
 
 INPUTS = "ab" * 32
 IDENTITY = ModelIdentity("template", "1")
@@ -81,6 +82,20 @@ def test_how_fast_a_model_is_asked_does_not_count(values: dict[str, object]) -> 
     # where it ran is in its identity, and there it counts
     seed = report_seed(INPUTS, MODEL, Settings())
     assert report_seed(INPUTS, MODEL, changed("describe", **values)) == seed
+
+
+def test_what_a_models_words_are_judged_by_counts() -> None:
+    here, there = make_instance(SEG, "organs"), make_instance(SEG, "bones")
+    seeds = [
+        report_seed(INPUTS, MODEL, Settings()),
+        report_seed(INPUTS, MODEL, Settings(), [here]),
+        report_seed(INPUTS, MODEL, Settings(), [here, there]),
+    ]
+    assert len(set(seeds)) == 3
+    assert report_seed(INPUTS, MODEL, Settings(), [there, here]) == seeds[2]
+    assert report_seed(INPUTS, IDENTITY, Settings(), [here]) == report_seed(
+        INPUTS, IDENTITY, Settings()
+    )
 
 
 def test_a_models_settings_do_not_count_for_the_template() -> None:
