@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint check bench soak clean
+.PHONY: install demo test lint check bench bench-model soak clean
 
 install: $(STAMP)
 
@@ -33,6 +33,9 @@ check: lint test
 
 bench: install
 	$(BIN)/python -m tests.bench
+
+bench-model: install
+	$(BIN)/pacsnode bench
 
 soak: install
 	PACSNODE_TEST_SOAK=1 $(BIN)/python -m pytest -m "wire or slow" --timeout 1200

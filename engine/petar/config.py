@@ -54,7 +54,7 @@ class PetarConfig:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How views are cut from a study. Lengths are voxels of the 3 mm grid unless named otherwise."""
+    """How views are cut from a study. Lengths are voxels of the 3 mm grid, unless named."""
 
     name: Literal["petar-release", "paper"]
     spacing_mm: float = 3.0

@@ -27,11 +27,15 @@ errors = Console(stderr=True, highlight=False)
 
 Config = Annotated[
     Path | None,
-    typer.Option(help="Settings file (TOML); PACSNODE_* variables win over it.", show_default=False),
+    typer.Option(
+        help="Settings file (TOML); PACSNODE_* variables win over it.", show_default=False
+    ),
 ]
 Home = Annotated[
     Path | None,
-    typer.Option(help="Folder of the archive, index and jobs (setting `home`).", show_default=False),
+    typer.Option(
+        help="Folder of the archive, index and jobs (setting `home`).", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 

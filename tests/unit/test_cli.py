@@ -21,6 +21,7 @@ from tests.peers import Receiver, echoscu, encoded_dataset
 HEAVY = ("torch", "transformers", "monai", "highdicom", "dbos", "SimpleITK", "matplotlib", "scipy")
 COMMANDS = (
     "serve", "worker", "replay", "demo", "status", "why", "check", "reindex", "show", "version",
+    "bench", "model",
 )  # fmt: skip
 
 
