@@ -24,7 +24,7 @@ _ENDS = (
     r"|approximately|about|prior|previous|former|initial|last|compared|versus|vs|increase|decrease|down"
     r"|up|unchanged|stable|likely|grade|stage|consistent|compatible|suspicious|less|greater|more|between|at"
     r"|of\s+the\s+(?:liver|neck|right|left)"
-    rf"|(?:axial|slice|image|series|pet|volume|mtv|tlg|max\w*|mean|peak|{_SUV})(?!\w)|{_SUV}"
+    rf"|(?:the|an?|it|im|img|se|axial|slice|image|series|pet|volume|mtv|tlg|max\w*|mean|peak|{_SUV})(?!\w)|{_SUV}"
     rf"|{_NUMBER}|(?-i:[A-Z]))))"
 )
 
@@ -33,7 +33,7 @@ def _listed(name: str, joined: str = r"\s*[-/]\s*") -> str:
     """One name or several: 2/3, 2-4, 2 and 3, 2, 3 and 4."""
     more = rf"{name}{_NOT_A_QUANTITY}"
     return (
-        rf"{name}{_NOT_A_SIZE}(?:{joined}{more})*(?!\s*[-/]\s*\d)"
+        rf"{name}{_NOT_A_SIZE}(?:{joined}{name}{_NOT_A_SIZE})*(?!\s*[-/]\s*\d)"
         rf"(?:(?:\s*,\s*{more})*\s*,?\s*(?:and|to|through|&)\s+{more}{_ENDS})?"
     )
 
@@ -72,11 +72,18 @@ _NUCLIDES = {
     "Rb": "82", "Y": "86|90", "Zr": "89", "Tc": "99m", "In": "111", "I": "12[345]|131",
     "Tb": "1(?:49|52|55|61)", "Lu": "177", "Ac": "225", "Tl": "201",
 }  # fmt: skip
-_MASS_FIRST = "|".join(rf"(?:{mass})\s?-?{symbol}" for symbol, mass in _NUCLIDES.items())
-_SYMBOL_FIRST = "|".join(rf"{symbol}\s?-?(?:{mass})" for symbol, mass in _NUCLIDES.items())
+_MAY_BE_APART = frozenset({"F", "Ga", "Cu", "Zr", "Lu"})  # "F 18", and not "in 111"
+
+
+def _joint(symbol: str) -> str:
+    return r"\s?-?" if symbol in _MAY_BE_APART else "-?"
+
+
+_MASS_FIRST = "|".join(rf"(?:{mass}){_joint(one)}{one}" for one, mass in _NUCLIDES.items())
+_SYMBOL_FIRST = "|".join(rf"{one}{_joint(one)}(?:{mass})" for one, mass in _NUCLIDES.items())
 _TRACER = (
-    rf"(?<!\w)(?:{_SYMBOL_FIRST})(?!\w)",
-    rf"(?<![\w.])\[?(?:{_MASS_FIRST})(?!\w)\]?",
+    rf"(?<!\w)(?-i:{_SYMBOL_FIRST})(?!\w)",
+    rf"(?<![\w.])\[?(?-i:{_MASS_FIRST})(?!\w)\]?",
     r"\bPSMA-(?:11|617|1007|I&T|D4)(?!\w)",
 )
 _SCORE = (

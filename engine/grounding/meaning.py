@@ -166,9 +166,9 @@ def _start_of_comparison(head: str, before: re.Match[str]) -> int | None:
     if beside is None:
         return before.start() if _REFERENCE.search(before["between"]) else None
     lead = head[: beside.start()]
-    if _COMPARING.search(lead):
-        return beside.start()
-    return None if beside["bracket"] or _SITE_OF_LESION.search(lead) else beside.start()
+    if beside["bracket"]:  # "above liver (SUV 2.4)", and not "node in the liver (SUV 6.3)"
+        return before.start() if _COMPARING.search(lead) else None
+    return None if not _COMPARING.search(lead) and _SITE_OF_LESION.search(lead) else beside.start()
 
 
 def is_denied(head: str) -> bool:

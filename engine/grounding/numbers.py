@@ -1,7 +1,7 @@
 """Every number of a text replaced by the measured one, kept as a name, or taken out."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.grounding.claims import UNSUPPORTED_CLAIM
 from engine.grounding.folding import folded
@@ -95,8 +95,12 @@ def grounded_numbers(
         if again == once:
             return once, spans, flags
         once, flags = again, (*flags, *more_flags)
-        spans = (*spans, *(span for span in more if span.action == "removed"))
+        spans = (*spans, *(_read_anew(span) for span in more if span.action == "removed"))
     return "", spans, (*flags, UNVERIFIED_NUMBER)
+
+
+def _read_anew(span: Span) -> Span:
+    return replace(span, start=-1, end=-1)
 
 
 def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:

@@ -42,7 +42,7 @@ _LENGTH = (
 )
 _VOLUME = (
     r"(?:m[lL]s?|cc|ccm|[cm]m\^?3|cubic\s+(?:centi|milli)met(?:er|re)s?|milli?lit(?:er|re)s?)"
-    r"(?![A-Za-z\d])"
+    r"(?![A-Za-z\d]|[.,]\d)"
 )
 _SUV = r"g\s*/\s*(?:ml|cc|cm3)(?![A-Za-z])"
 _OTHER = (

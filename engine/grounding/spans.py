@@ -11,7 +11,8 @@ class Span:
     """A number in the raw text with the words that belong to it.
 
     `kind` is suv, size1, size2, size3, slice, volume, glycolysis, prior, unknown, or keep- and what
-    it names (keep-anatomy, keep-tracer, keep-score). `measured` is what stands there now.
+    it names (keep-anatomy, keep-tracer, keep-score). `measured` is what stands there now. A number
+    that was read anew once its neighbours were gone has no place in the raw text: -1, -1.
     """
 
     raw: str

@@ -86,6 +86,9 @@ def check_everything(sentence: Sentence, measured: Measured, known: set[str]) ->
     check_numbers(without(text, sentence.must_survive), known)
     assert "[#]" not in text
     assert grounded_numbers(text, measured)[0] == text, "not idempotent"
+    assert all(
+        span.raw == sentence.text[span.start : span.end] for span in spans if span.start >= 0
+    )
     for at, character in enumerate(sentence.text):
         if character.isnumeric() or character == "#":
             assert any(span.start <= at < span.end for span in spans), f"no span has [{at}]"
@@ -225,6 +228,10 @@ SENTENCES = [
     ("Node, SUV 6.3. Another node, SUV 5.1.", "Node, SUV 9.8. Another node."),
     ("Node, SUV 6.3. Its SUV of 6.3 is high.", "Node, SUV 9.8. Its SUV of 9.8 is high."),
     ("Uptake above liver SUV max 2.4.", "Uptake."),
+    ("Uptake above liver (SUV max 3.1).", "Uptake above liver."),
+    ("Uptake above that of the liver SUV of 2.", "Uptake."),
+    ("Focus in the liver (SUV max 3.1).", "Focus in the liver (SUV max 9.8)."),
+    ("Nodes, SUV 6.3 and SUV 6.3.", "Nodes, SUV 9.8."),
     ("No uptake above SUV 2.5.", "No uptake."),
     # nobody's
     ("Attenuation of 35 HU.", "Attenuation."),
@@ -232,12 +239,57 @@ SENTENCES = [
     ("3 of 5 nodes are avid.", "Nodes are avid."),
     ("Involving 30% of the vertebral body.", "Involving the vertebral body."),
     ("Node, 2 cm from the carina.", "Node."),
+    ("Stage T4 tumor.", "Stage tumor."),
     ("Stage T2N1, HER2 positive.", "Stage positive."),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("raw", "expected"), SENTENCES, ids=[raw for raw, _ in SENTENCES])
 def test_sentences(raw: str, expected: str) -> None:
+    assert grounded_numbers(raw, MEASURED)[0] == expected
+
+
+REPORTS = [
+    (
+        "There is a hypermetabolic right lobe nodule measuring approximately 2.3 x 1.9 cm with"
+        " SUV max of 12.4 (axial slice 118), consistent with primary malignancy.",
+        "There is a hypermetabolic right lobe nodule measuring approximately 3.1 x 2.4 cm with"
+        " SUV max of 9.8 (axial slice 57), consistent with primary malignancy.",
+    ),
+    (
+        "Left supraclavicular node measures 1.4 x 1.0 cm with max SUV 8.9 (previously 1.1 x 0.8 cm"
+        " with max SUV 5.2).",
+        "Left supraclavicular node measures 3.1 x 2.4 cm with max SUV 9.8.",
+    ),
+    (
+        "For example a right lower paratracheal (station 4R) node measuring 9 mm in short axis"
+        " with SUV max 3.4 and a subcarinal (station 7) node with SUV max 4.1.",
+        "For example a right lower paratracheal (station 4R) node measuring 2.4 cm in short axis"
+        " with SUV max 9.8 and a subcarinal (station 7) node.",
+    ),
+    (
+        "Lytic lesion in the T9 vertebral body with SUV max of 7.7, increased compared to prior"
+        " where it measured 4.3.",
+        "Lytic lesion in the T9 vertebral body with SUV max of 9.8, increased.",
+    ),
+    (
+        "Interval decrease in size of the left axillary node, now 0.8 x 0.6 cm with SUV max 1.9,"
+        " previously 1.6 x 1.2 cm with SUV max 7.8.",
+        "Interval decrease in size of the left axillary node, now 3.1 x 2.4 cm with SUV max 9.8.",
+    ),
+    (
+        "DCFPyL avid 5 mm perirectal node with SUV max [#] (PET/CT axial slice [#]).",
+        "DCFPyL avid 3.1 cm perirectal node with SUV max 9.8 (PET/CT axial slice 57).",
+    ),
+    (
+        "Ga-68 DOTATATE avid lesion, 1.5 cm, SUV max 22.3, levels IIA IIB and III, 7th rib.",
+        "Ga-68 DOTATATE avid lesion, 3.1 cm, SUV max 9.8, levels IIA IIB and III, 7th rib.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), REPORTS)
+def test_report_sentences(raw: str, expected: str) -> None:
     assert grounded_numbers(raw, MEASURED)[0] == expected
 
 
