@@ -119,3 +119,15 @@ def whole_body() -> Scan:
         volume(body_suv(pet_grid, 618.0), pet_grid),
         volume(body_hu(ct_grid, 618.0), ct_grid, "HU"),
     )
+
+
+def warm(shape, spacing=(3.0, 3.0, 3.0), suv=1.0) -> Scan:
+    """An even PET that nothing is hot in, and a CT of water on the same grid."""
+    grid = axial(shape, spacing)
+    return scan(volume(np.full(shape, suv), grid), volume(np.zeros(shape), grid, "HU"))
+
+
+def mask(one: Scan, *box) -> Mask:
+    voxels = np.zeros(one.pet.grid.shape, np.bool_)
+    voxels[box] = True
+    return Mask(voxels, one.pet.grid)

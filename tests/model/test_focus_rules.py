@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import SimpleITK
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,35 +11,31 @@ from nilearn.image import resample_img
 
 from engine.acquisition import SuvRefusal
 from engine.errors import GridMismatch
-from engine.geometry import Grid
 from engine.petar.config import PAPER, PETAR_RELEASE, VisionConfig
 from engine.petar.focus import LesionViews, Unseeable, prepare, views_of
 from engine.petar.lattice import lattice_of, nearest_points
 from engine.petar.sampling import sampled
 from engine.volume import Mask, Scan
-from tests.model.bodies import STORAGES, axial, scan, stored, stored_mask, stored_scan, volume
+from tests.model.bodies import (
+    STORAGES,
+    axial,
+    mask,
+    scan,
+    stored,
+    stored_mask,
+    stored_scan,
+    volume,
+    warm,
+)
 from tests.model.views_reference import nifti
 
 CPU = torch.device("cpu")
 VISION = VisionConfig((16, 64, 64), (4, 16, 16), width=64, depth=2, mlp_width=96, heads=2)
-CUBIC_3_MM = (3.0, 3.0, 3.0)
 
 
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
-
-
-def warm(shape, spacing=CUBIC_3_MM, suv=1.0) -> Scan:
-    """An even PET that nothing is hot in, and a CT of water on the same grid."""
-    grid = axial(shape, spacing)
-    return scan(volume(np.full(shape, suv), grid), volume(np.zeros(shape), grid, "HU"))
-
-
-def mask(one: Scan, *box) -> Mask:
-    voxels = np.zeros(one.pet.grid.shape, np.bool_)
-    voxels[box] = True
-    return Mask(voxels, one.pet.grid)
 
 
 def see(one: Scan, marked: Mask, profile=PETAR_RELEASE, **options) -> LesionViews:
@@ -61,7 +56,7 @@ def whole(n):
 def test_the_grid_is_nilearns(shape, spacing, first, storage):
     values, grid = stored(np.zeros(shape, np.float32), axial(shape, spacing, first), storage)
     theirs = resample_img(
-        nifti(values, grid), np.diag(CUBIC_3_MM), interpolation="nearest", copy_header=True
+        nifti(values, grid), np.diag([3.0, 3.0, 3.0]), interpolation="nearest", copy_header=True
     )
     ours = lattice_of(grid, whole(grid.shape), PETAR_RELEASE)
     # one more plane of theirs is their rounding of a whole number of steps; it lies outside
@@ -154,6 +149,9 @@ def test_the_head_is_looked_for_in_a_box_about_the_middle(storage, x, y, is_seen
     j, i = shape[1] - 1 - (311 // 2 + y), shape[2] - 1 - (121 // 2 + x)  # LPS storage
     one.pet.values[2, j, i] = 5.1
     assert planes_dropped(one, storage) == (3 if is_seen else 0)
+    if is_seen:  # its plane is the topmost that is left
+        uncropped = replace(PETAR_RELEASE, plane=400)
+        assert prepare(stored_scan(one, storage), uncropped, CPU).pet[0].max() > 5 / 12
 
 
 def test_the_top_of_the_head_is_hotter_than_5_or_else_denser_than_1000():
@@ -244,23 +242,36 @@ def test_two_parts_with_nothing_between_them_are_refused():
 
 @pytest.mark.parametrize(
     ("lesion", "release", "paper"),
-    [  # a side of the box in voxels: mask + 40, or up to the volume's end; the cube is moved inside
-        ((slice(50, 54), slice(50, 52), slice(50, 51)), (44, 42, 41), (44, 44, 44)),
-        ((slice(50, 54), slice(3, 5), slice(96, 97)), (44, 25, 24), (44, 44, 44)),
-        ((slice(30, 100), slice(50, 52), slice(50, 51)), (90, 42, 41), (100, 100, 100)),
+    [  # for k, j and i the first plane and the number of planes: mask + 40, or up to an end of the
+        # volume, inside which the cube is moved; z = 99 - k, y = j, x = 99 - i
+        (
+            (slice(50, 54), slice(50, 52), slice(50, 51)),
+            ((30, 44), (30, 42), (30, 41)),
+            ((30, 44), (29, 44), (29, 44)),
+        ),
+        (
+            (slice(50, 54), slice(3, 5), slice(96, 97)),
+            ((30, 44), (0, 25), (76, 24)),
+            ((30, 44), (0, 44), (56, 44)),
+        ),
+        (
+            (slice(30, 100), slice(50, 52), slice(50, 51)),
+            ((10, 90), (30, 42), (30, 41)),
+            ((0, 100), (0, 100), (0, 100)),
+        ),
     ],
 )
 def test_the_focal_box_has_a_margin_of_20_and_the_papers_is_a_cube(lesion, release, paper):
     one = warm((100, 100, 100))
     ramp = np.indices((100, 100, 100), np.float32) + 1  # every plane its own value
-    for axis in range(3):
-        pet = volume(ramp[axis] * 0.04, one.pet.grid)
-        for profile, sides in ((PETAR_RELEASE, release), (PAPER, paper)):
-            vision = replace(VISION, image_size=(sides[0], sides[1], sides[2]))
+    for profile, box in ((PETAR_RELEASE, release), (PAPER, paper)):
+        vision = replace(VISION, image_size=tuple(count for _, count in box))  # is not resized
+        for axis, (first, count) in enumerate(box):
+            pet = volume(ramp[axis] * 0.04, one.pet.grid)
             study = prepare(replace(one, pet=pet), profile, CPU)
             found = views_of(study, mask(one, *lesion), profile, vision).views.focal_pet[0, 0]
-            values = torch.unique((found * 12 / 0.04).round())
-            assert len(values) == sides[axis]  # as many planes as the box is long: not resized
+            planes = torch.unique((found * 12 / 0.04).round()).int().tolist()
+            assert planes == list(range(first + 1, first + 1 + count))
 
 
 def test_the_foreground_is_what_is_above_zero_after_scaling():
@@ -317,61 +328,6 @@ def test_a_value_that_is_no_number_is_refused(part):
     with pytest.raises(Unseeable) as refused:
         prepare(one, PETAR_RELEASE, CPU)
     assert refused.value.code == "not-finite"
-
-
-def test_no_ct_is_refused_unless_air_may_stand_in():
-    with_ct = warm((30, 40, 40))
-    with_ct.pet.values[12:18, 15:20, 15:20] = 4.0
-    without = replace(with_ct, ct=None)
-    marked = mask(with_ct, 15, 17, 17)
-    with pytest.raises(Unseeable) as refused:
-        see(without, marked)
-    assert refused.value.code == "no-ct"
-    air, water = see(without, marked, ct_of_air=True), see(with_ct, marked, ct_of_air=True)
-    for name in ("pet", "mask", "focal_pet", "focal_mask"):
-        assert torch.equal(getattr(air.views, name), getattr(water.views, name))
-    assert not air.views.ct.any()
-    assert torch.allclose(water.views.ct, torch.tensor(300 / 700))
-
-
-@settings(deadline=None, max_examples=25)
-@given(
-    spacing=st.tuples(*[st.floats(0.7, 5.3)] * 3),
-    offset=st.tuples(*[st.floats(-6, 6)] * 3),
-    storage=st.sampled_from(sorted(STORAGES)),
-    turn=st.sampled_from([0.0, 0.3]),
-)
-def test_a_ct_comes_onto_the_pet_as_simpleitk_brings_it(spacing, offset, storage, turn):
-    """Half a voxel beyond its outermost centres the CT still holds; then there is air."""
-    hu = np.random.default_rng(3).uniform(-1000, 1000, (9, 8, 7)).astype(np.float32)
-    values, grid = stored(hu, axial(hu.shape, spacing, offset), storage)
-    about_z = np.eye(4)
-    about_z[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-    pet = Grid((10, 11, 12), about_z @ axial((10, 11, 12), (2.9, 3.1, 2.3)).affine)
-    to_kji = np.linalg.inv(grid.affine) @ pet.affine
-    index = np.indices(pet.shape).reshape(3, -1).T @ to_kji[:3, :3].T + to_kji[:3, 3]
-    on_edge = np.isclose(index, -0.5, atol=1e-6) | np.isclose(
-        index, np.array(values.shape) - 0.5, atol=1e-6
-    )
-    ours = sampled(torch.from_numpy(values), to_kji, pet.shape, outside=-1000.0, reach=0.5).numpy()
-    theirs = _by_simpleitk(values, grid, pet)
-    decided = ~on_edge.any(axis=1).reshape(pet.shape)
-    np.testing.assert_allclose(ours[decided], theirs[decided], atol=2e-2)
-
-
-def _by_simpleitk(values, grid: Grid, target: Grid) -> np.ndarray:
-    images = []
-    for array, place in ((values, grid), (np.zeros(target.shape, np.float32), target)):
-        image = SimpleITK.GetImageFromArray(array)
-        axes = place.affine[:3, [2, 1, 0]]
-        length = np.sqrt((axes**2).sum(axis=0))
-        image.SetSpacing(length.tolist())
-        image.SetDirection((axes / length).flatten().tolist())
-        image.SetOrigin(place.affine[:3, 3].tolist())
-        images.append(image)
-    still = SimpleITK.Transform()
-    found = SimpleITK.Resample(*images, still, SimpleITK.sitkLinear, -1000.0)
-    return SimpleITK.GetArrayFromImage(found)
 
 
 @pytest.mark.parametrize("profile", [PETAR_RELEASE, PAPER], ids=lambda one: one.name)
