@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -39,7 +39,7 @@ REVIVE_EVERY_S = 2.0
 PREDECESSOR_ENDS_WITHIN_S = 20.0
 STUCK_EVERY_S = 60.0
 STUCK = 75  # exit status: EX_TEMPFAIL of sysexits.h
-TURN_WITHIN_S = 900.0
+SILENT_FOR_S = 900.0
 DRAIN_S = 5
 
 
@@ -59,9 +59,8 @@ def work(
         stopping = lifeline.take() if lifeline is not None else threading.Event()
         _stop_on_signals(stopping, interrupts=lifeline is None)
         log.event("worker-ready", pid=os.getpid())
+        worker.sign_of_life = _arm_watchdog
         while not stopping.wait(POLL_S):
-            # a thread without Python ends this process, even where a library holds the lock
-            faulthandler.dump_traceback_later(TURN_WITHIN_S, exit=True)
             worker.turn()
             if worker.is_stuck():
                 log.event("worker-stuck", level=logging.ERROR)
@@ -82,6 +81,7 @@ class Worker:
         self._changed: set[str] = set()
         self._reviver = Reviver(desk)
         self._revived_s = self._asked_s = time.monotonic()
+        self.sign_of_life: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
@@ -97,8 +97,10 @@ class Worker:
     def turn(self) -> None:
         """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
         try:
+            self.sign_of_life()
             self._changed.update(self._watch.poll())
             for study in self._watch.due():
+                self.sign_of_life()
                 self._look_at(study)
             if time.monotonic() - self._revived_s >= REVIVE_EVERY_S:
                 self._revived_s = time.monotonic()
@@ -235,6 +237,11 @@ def _locked(folder: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _arm_watchdog() -> None:
+    """A thread without Python ends this process, even where a library keeps Python's own lock."""
+    faulthandler.dump_traceback_later(SILENT_FOR_S, exit=True)
 
 
 def _stop_on_signals(stopping: threading.Event, *, interrupts: bool) -> None:

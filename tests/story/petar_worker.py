@@ -102,7 +102,7 @@ def main() -> int:
     describers.petar = faulty
     describers.HANGS_AFTER_S = 1.0
     describers.HANGS_AFTER_DEADLINES = 0
-    running.TURN_WITHIN_S = 8.0
+    running.SILENT_FOR_S = 8.0
     stopping = False
     child = 0
 

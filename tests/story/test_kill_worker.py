@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
 POINTS = (
     "assessed", "ready-written", "report-enqueued", "running-written", "built", "seg-kept",
-    "sr-kept", "made-recorded", "reported-written", "deliveries-enqueued", "sending", "sent",
+    "words-kept", "sr-kept", "made-recorded", "reported-written", "deliveries-enqueued", "sending", "sent",
     "sent-recorded", "sent-written",
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from pacsnode.jobs.desk import Backoff
 from pacsnode.jobs.keeping import words_path
 from pacsnode.replay.manifest import manifest_of
 from pacsnode.replay.run import Request, replay
-from pacsnode.settings import Settings
+from pacsnode.settings import Describe, Settings
 from pacsnode.worker.running import working
 from tests.model.checkpoints import make_checkpoint
 from tests.peers import LOOPBACK, Receiver, storescu, wait_until
@@ -289,3 +290,36 @@ def test_reports_wait_for_a_model_that_went_away_and_status_says_why(
             assert json.loads((settings.home / "model.json").read_text())["state"] == "ready"
         (finding,) = read_findings(next(iter(reports_at(receiver).values()))).findings
         assert finding.text.startswith("Intense uptake")
+
+
+def test_lesions_of_several_studies_share_a_batch(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    load = describers.petar
+
+    def watched(settings: Describe) -> Any:
+        model: Any = load(settings)
+        model._results.limit_bytes = 0  # these studies have the same pixels
+        write = model._writer.write
+
+        def written(batch: Any, *more: Any) -> Any:
+            sizes.append(len(batch))
+            time.sleep(0.5)  # the next batch gathers meanwhile
+            return write(batch, *more)
+
+        model._writer.write = written
+        return model
+
+    monkeypatch.setattr(describers, "petar", watched)
+    studies = [small_study(f"shared {number}") for number in range(6)]
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.2, describe=told(toy))
+        with site(settings, backoff=QUICK) as here:
+            here.send([one for study in studies for one in study.everything])
+            here.work_until(
+                lambda: all(here.state(study) == "delivered" for study in studies),
+                within_s=60, what="all reports",
+            )  # fmt: skip
+    assert sum(sizes) == len(studies)
+    assert max(sizes) >= 2
