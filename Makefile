@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml
 demo: install
 	$(BIN)/pacsnode demo
 
+# two processes: many tests wait for sockets, timers and killed processes rather than for a processor
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
