@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
 POINTS = (
     "assessed", "ready-written", "report-enqueued", "running-written", "built", "seg-kept",
-    "words-kept", "sr-kept", "made-recorded", "reported-written", "deliveries-enqueued", "sending", "sent",
-    "sent-recorded", "sent-written",
+    "words-kept", "sr-kept", "made-recorded", "reported-written", "deliveries-enqueued", "sending",
+    "sent", "sent-recorded", "sent-written",
 )  # fmt: skip
 
 
