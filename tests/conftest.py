@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_PEERS = os.environ.get("PACSNODE_TEST_REQUIRE_PEERS") == "1"
 PEERS = ("storescu", "storescp", "dsrdump", "Orthanc", "dciodvfy", "tid1500reader")
+FROM_PACKAGES = ("dciodvfy", "dcentvfy", "tid1500reader")
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +27,15 @@ def data() -> Path:
 
 
 def peer_path(program: str) -> str | None:
-    """Where an independent tool lies: on PATH, beside this Python, or among the daemons."""
-    folders = os.pathsep.join(
-        [os.environ.get("PATH", ""), str(ROOT / ".venv" / "bin"), "/usr/sbin", "/usr/local/sbin"]
-    )
-    return shutil.which(program, path=folders)
+    """Where an independent tool lies: beside this Python if it came with a package, else on PATH.
+
+    pynetdicom puts programs named like DCMTK's beside this Python; those are no independent tools.
+    """
+    beside = str(Path(sys.executable).parent)
+    if program in FROM_PACKAGES:
+        return shutil.which(program, path=beside) or shutil.which(program)
+    folders = [each for each in os.get_exec_path() if each != beside]
+    return shutil.which(program, path=os.pathsep.join([*folders, "/usr/sbin", "/usr/local/sbin"]))
 
 
 def find_peer(program: str) -> str:

@@ -59,13 +59,27 @@ def send_study(files: Sequence[Path], address: tuple[str, int], ae_title: str) -
     shuffled = list(files)
     random.Random(1).shuffle(shuffled)  # noqa: S311 an order, not a secret
     shares = [shuffled[start::ASSOCIATIONS] for start in range(ASSOCIATIONS)]
-    program = shutil.which("storescu")
+    program = dcmtk_storescu()
     with ThreadPoolExecutor(ASSOCIATIONS) as pool:
         if program is not None:
             list(pool.map(lambda share: _dcmtk(program, share, address, ae_title), shares))
         else:
             list(pool.map(lambda share: _pynetdicom(share, address, ae_title), shares))
     return "storescu" if program is not None else "pynetdicom"
+
+
+def dcmtk_storescu() -> str | None:
+    """DCMTK's storescu, not the program of that name that pynetdicom puts into its environment."""
+    for folder in os.get_exec_path():
+        program = shutil.which("storescu", path=folder)
+        if program is None:
+            continue
+        answer = subprocess.run(  # noqa: S603 found by its name, asked for its version
+            [program, "--version"], capture_output=True, text=True, errors="replace", check=False
+        )
+        if "dcmtk" in answer.stdout:
+            return program
+    return None
 
 
 def _dcmtk(program: str, files: Sequence[Path], address: tuple[str, int], ae_title: str) -> None:

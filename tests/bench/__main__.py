@@ -20,6 +20,7 @@ from pynetdicom import AE
 from rich.console import Console
 from rich.table import Table
 
+from pacsnode.demo.peers import dcmtk_storescu
 from pacsnode.replay.run import Request, replay
 from pacsnode.settings import read_settings
 from tests.makers import make_ct, make_pet, make_seg, save
@@ -47,7 +48,7 @@ def figures(place: Path) -> Iterator[tuple[str, str]]:
     megabytes = sum(path.stat().st_size for share in shares for path in share) / 1e6
     with node(place / "home") as (port, first_echo_s):
         yield "serve: to the first C-ECHO", f"{first_echo_s:.2f} s"
-        if shutil.which("storescu") is None:
+        if dcmtk_storescu() is None:
             yield "C-STORE", "storescu is not installed"
             return
         ours = OBJECTS / send(shares, port, "PACSNODE")

@@ -14,7 +14,7 @@ from engine.cohort.anatomy import LESIONS, truth_of
 from engine.report.read import ReadFinding
 from pacsnode.cli import app
 from pacsnode.demo import tour
-from pacsnode.demo.peers import NotSent, receiving, send_study
+from pacsnode.demo.peers import NotSent, dcmtk_storescu, receiving, send_study
 from pacsnode.demo.truth import AXES, RELATIVE, compare
 from pacsnode.replay.run import Request, replay
 from pacsnode.settings import read_settings
@@ -89,11 +89,22 @@ def test_the_made_scanner_sends_everything(
     installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not installed:
-        monkeypatch.setattr("pacsnode.demo.peers.shutil.which", lambda _: None)
+        monkeypatch.setattr("pacsnode.demo.peers.dcmtk_storescu", lambda: None)
     files = save(make_pet(), tmp_path)
     with Receiver(sop_class_uids=(PET,)) as receiver:
         send_study(files, ("127.0.0.1", receiver.port), "RECEIVER")
     assert len({one.sop_instance_uid for one in receiver.arrived}) == len(files)
+
+
+def test_a_program_of_the_same_name_in_an_activated_environment_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = find_peer("storescu")
+    other = tmp_path / "storescu"
+    other.write_text("#!/bin/sh\necho usage: storescu >&2\nexit 2\n", "utf-8")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{Path(real).parent}")
+    assert dcmtk_storescu() == real
 
 
 @pytest.mark.wire
@@ -102,7 +113,7 @@ def test_a_refused_object_is_told(
     installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not installed:
-        monkeypatch.setattr("pacsnode.demo.peers.shutil.which", lambda _: None)
+        monkeypatch.setattr("pacsnode.demo.peers.dcmtk_storescu", lambda: None)
     files = save(make_pet(), tmp_path)
     with (
         Receiver(sop_class_uids=(PET,), answer=lambda _: 0xA700) as receiver,
