@@ -119,10 +119,11 @@ def echoes(port: int) -> bool:
 
 def send(shares: Sequence[Sequence[Path]], port: int, ae_title: str) -> float:
     """Seconds to store all shares, each over an association of its own at the same time."""
+    program = str(dcmtk_storescu())
 
     def store(share: Sequence[Path]) -> None:
         subprocess.run(
-            ["storescu", "-aec", ae_title, LOOPBACK, str(port), *map(str, share)],
+            [program, "-aec", ae_title, LOOPBACK, str(port), *map(str, share)],
             check=True, stdout=subprocess.DEVNULL, env=os.environ | {"TCP_NODELAY": "1"},
         )  # fmt: skip
 
