@@ -1,1 +1,1 @@
-"""How good a describer words lesions: against reference findings, by wording and by clinical content."""
+"""How good a describer words lesions, against references: by wording and by what it says."""

@@ -5,6 +5,7 @@ no paraphrases: its figures are not those of METEOR 1.5.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 
@@ -13,7 +14,8 @@ Stem = Callable[[str], str]
 
 def porter() -> Stem:
     """The Porter stemmer."""
-    import snowballstemmer  # only a report on wording needs it
+    # only a report on wording needs it
+    import snowballstemmer  # type: ignore[import-untyped]
 
     stem: Stem = snowballstemmer.stemmer("porter").stemWord
     return stem
@@ -54,5 +56,4 @@ def _matched(mine: list[tuple[int, str]], theirs: list[tuple[int, str]]) -> list
 
 def _chunks(pairs: Sequence[tuple[int, int]]) -> int:
     """Runs of words that follow each other on both sides."""
-    steps = zip(pairs, pairs[1:], strict=False)
-    return 1 + sum(after != (before[0] + 1, before[1] + 1) for before, after in steps)
+    return 1 + sum(after != (one[0] + 1, one[1] + 1) for one, after in pairwise(pairs))
