@@ -1,0 +1,214 @@
+"""The lesion of a stated SUVmax and slice in a PET, and its contour grown until it settles."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.volume import Scan
+
+NO_SUCH_SLICE, NO_MATCH, AMBIGUOUS = "no-such-slice", "no-match", "ambiguous"
+UNSETTLED, TOO_LARGE = "unsettled", "too-large"
+
+FRACTIONS = (0.4, 0.5, 0.6, 0.7)  # of the stated SUVmax; a peak must stand out at the last
+REACH_MM = 150.0  # how far from the stated slice a lesion may extend
+SHELL_MM = (6.0, 16.0)  # around a contour: what is taken for background
+LEVEL = 0.6  # of the way from background to the mean within: where the contour lies
+NEAR_MM = 100.0  # from the peak: no contour goes further
+MOST_ROUNDS = 40
+HALVINGS = 5  # to the level that parts a lesion from a hotter neighbour
+
+Bool = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float32]
+Index = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How near a lesion must come to the stated SUVmax, and how large it may be."""
+
+    tolerance_suv: float = 0.1
+    largest_cm3: float = 1500.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A lesion: voxels [k, j, i] on the PET's grid, the peak, and rounds until it settled."""
+
+    voxels: Bool
+    peak_kji: Index
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slab:
+    """The slices around the stated ones; `first` is the volume's k of the slab's first."""
+
+    values: Values
+    first: int
+    stated: slice  # in the slab
+    spacing_mm: tuple[float, float, float]
+    cut: tuple[bool, bool]  # whether the volume goes on below and above
+
+    @property
+    def voxel_cm3(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    peak: Index  # in the slab
+    level: float  # the lowest threshold at which nothing hotter is joined to it
+    is_on_slice: bool
+
+
+def lesion_at(
+    scan: Scan, suv_max: float, slices: tuple[int, int], limits: Limits | None = None
+) -> Found | str:
+    """The lesion with this SUVmax on these slices (InstanceNumber), or the code of why not."""
+    limits = limits or Limits()
+    slab = _slab(scan, slices)
+    if slab is None:
+        return NO_SUCH_SLICE
+    candidates = _candidates(slab, suv_max, limits.tolerance_suv)
+    chosen = [one for one in candidates if one.is_on_slice] or candidates
+    if len(chosen) != 1:
+        return AMBIGUOUS if chosen else NO_MATCH
+    grown = _grown(slab, chosen[0], limits.largest_cm3)
+    if isinstance(grown, str):
+        return grown
+    within, rounds = grown
+    voxels = np.zeros(scan.pet.values.shape, np.bool_)
+    voxels[slab.first : slab.first + len(within)] = within
+    k, j, i = chosen[0].peak
+    return Found(voxels, (k + slab.first, j, i), rounds)
+
+
+def _slab(scan: Scan, slices: tuple[int, int]) -> _Slab | None:
+    first, last = slices
+    stated = [
+        k for k, one in enumerate(scan.pet.slices)
+        if one.instance_number is not None and first <= one.instance_number <= last
+    ]  # fmt: skip
+    if not stated:
+        return None
+    count, spacing_mm = len(scan.pet.values), scan.pet.grid.spacing_mm
+    reach = round(REACH_MM / spacing_mm[0])
+    low, high = max(min(stated) - reach, 0), min(max(stated) + reach + 1, count)
+    return _Slab(
+        scan.pet.values[low:high], low, slice(min(stated) - low, max(stated) + 1 - low), spacing_mm,
+        (low > 0, high < count),
+    )  # fmt: skip
+
+
+def _candidates(slab: _Slab, suv_max: float, tolerance_suv: float) -> list[_Candidate]:
+    """Peaks of that height, each with the lowest threshold that parts it from all hotter."""
+    found: dict[Index, _Candidate] = {}
+    covered = np.zeros(slab.values.shape, np.bool_)
+    for fraction in FRACTIONS:
+        level = fraction * suv_max
+        for part, peak in _parts(slab, level):
+            if abs(float(slab.values[peak]) - suv_max) > tolerance_suv + 1e-6 or covered[peak]:
+                continue
+            covered |= part
+            on_slice = slab.stated.start <= peak[0] < slab.stated.stop
+            found[peak] = _Candidate(peak, level, on_slice)
+    return list(found.values())
+
+
+def _parts(slab: _Slab, level: float) -> Iterator[tuple[Bool, Index]]:
+    """Connected parts at or above a level that touch the stated slices and end in the slab."""
+    from scipy import ndimage  # heavy: only for those who build pairs
+
+    labels, _ = ndimage.label(slab.values >= level)
+    touching = np.unique(labels[slab.stated])
+    boxes = ndimage.find_objects(labels)
+    for label in touching[touching > 0].tolist():
+        box = boxes[label - 1]
+        if (slab.cut[0] and box[0].start == 0) or (slab.cut[1] and box[0].stop == len(labels)):
+            continue
+        part = labels == label
+        inside = np.where(part[box], slab.values[box], -np.inf)
+        k, j, i = np.unravel_index(int(inside.argmax()), inside.shape)
+        yield part, (int(k) + box[0].start, int(j) + box[1].start, int(i) + box[2].start)
+
+
+def _grown(slab: _Slab, candidate: _Candidate, largest_cm3: float) -> tuple[Bool, int] | str:
+    """The part about the peak whose own mean and surroundings give the level it was cut at."""
+    box = _box(slab, candidate.peak)
+    near = _Near(slab.values[box], _less(candidate.peak, box), slab.spacing_mm)
+    within = near.part_at(candidate.level)
+    seen: set[bytes] = set()
+    for rounds in range(MOST_ROUNDS):
+        if within.sum() * slab.voxel_cm3 > largest_cm3:
+            return TOO_LARGE
+        mean = float(near.values[within].mean())
+        background = _background(near, within)
+        grown = near.lone_part(background + LEVEL * (mean - background), candidate.level)
+        fingerprint = np.packbits(grown).tobytes()
+        is_settled = np.array_equal(grown, within)
+        if is_settled or fingerprint in seen:  # or two contours take turns, a voxel apart
+            whole = np.zeros(slab.values.shape, np.bool_)
+            whole[box] = grown & within
+            return whole, rounds
+        seen.add(fingerprint)
+        within = grown
+    return UNSETTLED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """The surroundings of a peak."""
+
+    values: Values
+    peak: Index
+    spacing_mm: tuple[float, float, float]
+
+    def part_at(self, level: float) -> Bool:
+        """The connected part at or above a level that holds the peak."""
+        from scipy import ndimage  # heavy: only for those who build pairs
+
+        labels, _ = ndimage.label(self.values >= min(level, float(self.values[self.peak])))
+        return np.asarray(labels == labels[self.peak])
+
+    def lone_part(self, level: float, lone_level: float) -> Bool:
+        """The part at a level, or at the lowest above it that nothing hotter is joined to."""
+        part = self.part_at(level)
+        for _ in range(HALVINGS):
+            if not self._holds_hotter(part):
+                break
+            level = (level + lone_level) / 2
+            part = self.part_at(level)
+        return self.part_at(lone_level) if self._holds_hotter(part) else part
+
+    def _holds_hotter(self, part: Bool) -> bool:
+        return bool(self.values[part].max() > self.values[self.peak])
+
+
+def _box(slab: _Slab, peak: Index) -> tuple[slice, slice, slice]:
+    k, j, i = (
+        slice(max(at - round(NEAR_MM / step), 0), at + round(NEAR_MM / step) + 1)
+        for at, step in zip(peak, slab.spacing_mm, strict=True)
+    )
+    return k, j, i
+
+
+def _less(peak: Index, box: tuple[slice, slice, slice]) -> Index:
+    k, j, i = (at - int(side.start) for at, side in zip(peak, box, strict=True))
+    return k, j, i
+
+
+def _background(near: _Near, within: Bool) -> float:
+    """The lower quartile in a shell around: a hot neighbour is no background."""
+    from scipy import ndimage  # heavy: only for those who build pairs
+
+    margin = [int(np.ceil(SHELL_MM[1] / spacing)) + 1 for spacing in near.spacing_mm]
+    marked = np.argwhere(within)
+    box = tuple(
+        slice(max(int(low) - more, 0), int(high) + more + 1)
+        for low, high, more in zip(marked.min(0), marked.max(0), margin, strict=True)
+    )
+    away_mm = ndimage.distance_transform_edt(~within[box], sampling=near.spacing_mm)
+    shell = near.values[box][(away_mm > SHELL_MM[0]) & (away_mm <= SHELL_MM[1])]
+    return float(np.percentile(shell, 25)) if shell.size else 0.0
