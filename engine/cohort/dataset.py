@@ -19,8 +19,8 @@ from engine.geometry import Grid
 from engine.volume import ImageReference, Mask, Scan, Volume
 
 __all__ = [
-    "Example", "Record", "Regions", "numbers_of", "read_dataset", "read_records", "read_regions",
-    "read_scan", "write_example", "write_regions",
+    "Example", "Record", "Regions", "numbered_from_the_head", "numbers_of", "read_dataset",
+    "read_records", "read_regions", "read_scan", "write_example", "write_regions",
 ]  # fmt: skip
 
 VERSION = 1
@@ -70,7 +70,7 @@ def read_scan(study: Path) -> Scan:
     values, grid = _found(study, "pet")
     frame = told.get("frame_of_reference_uid")
     pet_grid = Grid(grid.shape, grid.affine, frame)
-    numbers = told.get("instance_numbers") or _from_the_head(pet_grid)
+    numbers = told.get("instance_numbers") or numbered_from_the_head(pet_grid)
     if len(numbers) != grid.shape[0]:
         raise Unreadable(f"Study {study.name} numbers {len(numbers)} of {grid.shape[0]} slices")
     slices = tuple(
@@ -192,7 +192,7 @@ def _mask(study: Path, lesion_id: str, grid: Grid) -> Mask:
     return Mask(voxels, grid)
 
 
-def _from_the_head(grid: Grid) -> list[int]:
+def numbered_from_the_head(grid: Grid) -> list[int]:
     """Slices numbered from 1 at the head, as reports count them."""
     count = grid.shape[0]
     rises = grid.affine[2, 0] > 0

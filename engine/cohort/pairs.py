@@ -1,8 +1,8 @@
 """Pairs of a lesion's mask and the sentence said of it, from a PET/CT and its report.
 
-The way of PETAR's authors (paper, section 3.2): SUVmax and slice from sentences, the part of the PET
-with that SUVmax on that slice, its contour grown until it settles. What matches nothing is dropped
-with a reason; nothing is matched to what is merely near.
+The way of PETAR's authors (paper, section 3.2): SUVmax and slice from sentences, the part of the
+PET with that SUVmax on that slice, its contour grown until it settles. What matches nothing is
+dropped with a reason; nothing is matched to what is merely near.
 """
 
 from collections import Counter
@@ -45,7 +45,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """What became of one report. `sentences` counts all of it; asked ones may give several pairs."""
+    """What became of one report. `sentences` counts them all; one asked may give several pairs."""
 
     examples: tuple[Example, ...]
     dropped: tuple[Dropped, ...]

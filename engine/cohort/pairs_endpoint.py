@@ -1,7 +1,8 @@
 """A language model behind an OpenAI-compatible endpoint, asked for what rules cannot settle.
 
-Reports hold patient data: off unless an address is given, on this machine alone unless allowed, past
-every proxy, and never after a redirect. What the model says counts only where the sentence says it.
+Reports hold patient data: off unless an address is given, on this machine alone unless allowed,
+past every proxy, and never after a redirect. What the model says counts only where the sentence
+says it.
 """
 
 import ipaddress
@@ -20,11 +21,11 @@ from engine.grounding.priors import cue_before
 
 MOST_BYTES = 1_000_000
 INSTRUCTION = (
-    "You read one sentence of a PET/CT report. List every lesion of the present examination for which"
-    " the sentence states a SUVmax and an axial slice (or image) number. Leave out earlier"
-    " examinations, reference organs, means and thresholds. Answer with JSON alone: a list of objects"
-    ' {"suv_max": "as written", "slice": "as written", "part": "the words of the sentence about this'
-    ' lesion, copied exactly"}. Answer [] if there is none.'
+    "You read one sentence of a PET/CT report. List every lesion of the present examination for"
+    " which the sentence states a SUVmax and an axial slice (or image) number. Leave out earlier"
+    " examinations, reference organs, means and thresholds. Answer with JSON alone: a list of"
+    ' objects {"suv_max": "as written", "slice": "as written", "part": "the words of the sentence'
+    ' about this lesion, copied exactly"}. Answer [] if there is none.'
 )
 
 
