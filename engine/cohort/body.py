@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -150,7 +151,7 @@ def _layer(site: str, tissue: str, habitus: Habitus, more_mm: float) -> Iterator
 def _outline() -> Iterator[Part]:
     levels = [(0, 172, 96), (60, 176, 104), (210, 160, 102), (320, 152, 106), (480, 166, 112),
               (590, 172, 100), (665, 165, 76), (712, 62, 60), (800, 58, 62)]  # fmt: skip
-    for (z0, a0, b0), (z1, a1, b1) in zip(levels[:-1], levels[1:], strict=True):
+    for (z0, a0, b0), (z1, a1, b1) in pairwise(levels):
         y0, y1 = (2.0 if z < 700 else 6.0 for z in (z0, z1))
         yield single("trunk", "muscle", Cone((0, y0, z0), (a0, b0), (0, y1, z1), (a1, b1)))
     yield single("head", "muscle", ball((0, 0, 868), 76, 97, 82), ball((0, -28, 796), 60, 68, 62))
@@ -160,8 +161,7 @@ def _outline() -> Iterator[Part]:
 
 
 def _limbs(habitus: Habitus) -> Iterator[Part]:
-    for part in _arms(habitus, 38, 30):
-        yield part
+    yield from _arms(habitus, 38, 30)
 
 
 def arm_bones(habitus: Habitus) -> Iterator[Part]:

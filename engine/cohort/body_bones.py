@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from engine.cohort.body_parts import Part, ball, pair, single, tube
-from engine.cohort.body_shapes import Cone, Cut, Ellipsoid, Mm3
+from engine.cohort.body_shapes import Cone, Cut, Ellipsoid, Mm3, Rod
 
 _LOWEST_MM, _HIGHEST_MM = 239.0, 800.0
 
@@ -43,7 +43,7 @@ def spine() -> Iterator[Part]:
 
 def ribs() -> Iterator[Part]:
     """Twelve pairs, from each thoracic vertebra out, down and forward."""
-    left = []
+    left: list[Rod] = []
     centres = {name: centre for name, centre, _ in vertebrae()}
     for n in range(1, 13):
         _, y, z = centres[f"T{n} vertebra"]

@@ -5,6 +5,7 @@ Positions are LPS mm [x, y, z]: x to the patient's left, y to the back, z to the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -60,7 +61,7 @@ class Ellipsoid:
             dx, dz = cosine * dx + sine * dz, cosine * dz - sine * dx
         q = (dx / a) ** 2 + ((y - cy) / b) ** 2 + (dz / c) ** 2
         held = (q <= 1) & (z >= self.low_mm) & (z <= self.high_mm)
-        return held & (q >= self.hollow**2) if self.hollow else held
+        return np.asarray(held & (q >= self.hollow**2) if self.hollow else held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,7 @@ class Rod:
 
 def tube(points_mm: Sequence[Mm3], radius_mm: float) -> tuple[Rod, ...]:
     """Rods from point to point: vessels, bowel, ribs."""
-    pairs = zip(points_mm[:-1], points_mm[1:], strict=True)
-    return tuple(Rod(start, end, radius_mm) for start, end in pairs)
+    return tuple(Rod(start, end, radius_mm) for start, end in pairwise(points_mm))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class Cut:
     def holds(self, x: Float, y: Float, z: Float) -> Bool:
         (px, py, pz), (nx, ny, nz) = self.point_mm, self.normal
         beyond = nx * (x - px) + ny * (y - py) + nz * (z - pz) >= 0
-        return self.solid.holds(x, y, z) & beyond
+        return np.asarray(self.solid.holds(x, y, z) & beyond)
 
 
 def mirrored(solid: Solid) -> Solid:

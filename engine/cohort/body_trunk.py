@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.cohort.body_parts import Part, ball, pair, single, tube
-from engine.cohort.body_shapes import Cut, Ellipsoid
+from engine.cohort.body_shapes import Cut, Ellipsoid, Mm3, mirrored
 
 _LUNG = Ellipsoid((86, 0, 435), (62, 82, 245), low_mm=435)
 _FISSURE = ((0.0, 0.0, 530.0), (0.0, -1.14, 1.0))  # the upper lobe lies before and above
@@ -19,11 +19,10 @@ _FISSURE = ((0.0, 0.0, 530.0), (0.0, -1.14, 1.0))  # the upper lobe lies before 
 
 def chest(is_female: bool) -> Iterator[Part]:
     """Lungs by lobes, heart and vessels, airways, gullet, breasts."""
-    lower_left, lower_right = pair("lung", "lung", _LUNG, is_loose=False)
-    upper_left, upper_right = pair("lung", "lung", Cut(_LUNG, *_FISSURE), is_loose=False)
-    yield from _lobes("lower lobe", lower_left, lower_right)
-    yield from _lobes("upper lobe", upper_left, upper_right)
-    middle = Cut(upper_right.solids[0], (0, 0, 535), (0, 0, -1))
+    yield from pair("lower lobe of lung", "lung", _LUNG, is_loose=False)
+    upper = Cut(_LUNG, *_FISSURE)
+    yield from pair("upper lobe of lung", "lung", upper, is_loose=False)
+    middle = Cut(mirrored(upper), (0, 0, 535), (0, 0, -1))
     yield Part("right middle lobe", "lung", (middle,), "right", is_loose=False)
     yield single("mediastinum", "mediastinum", ball((0, -8, 565), 36, 66, 118))
     yield single("heart", "myocardium", Ellipsoid((24, -36, 488), (56, 44, 44), turned_rad=0.5))
@@ -34,17 +33,12 @@ def chest(is_female: bool) -> Iterator[Part]:
     )  # fmt: skip
     yield single(
         "pulmonary artery", "blood", *tube([(-38, -5, 562), (0, -20, 575), (38, 0, 570)], 11)
-    )  # noqa: E501
+    )
     yield single("trachea", "gas", *tube([(0, -14, 722), (0, 4, 590)], 9))
     yield from pair("bronchus", "gas", *tube([(0, 4, 592), (32, 8, 562)], 6))
     yield single("esophagus", "oesophagus", *tube([(2, 16, 725), (4, 22, 600), (8, 24, 430)], 9))
     if is_female:
         yield from pair("breast", "breast", ball((92, -108, 535), 58, 40, 52), grows=1.6)
-
-
-def _lobes(lobe: str, left: Part, right: Part) -> Iterator[Part]:
-    yield Part(f"left {lobe}", "lung", left.solids, "left", is_loose=False)
-    yield Part(f"right {lobe}", "lung", right.solids, "right", is_loose=False)
 
 
 def abdomen(rng: np.random.Generator) -> Iterator[Part]:
@@ -53,7 +47,7 @@ def abdomen(rng: np.random.Generator) -> Iterator[Part]:
     yield from bowel(rng)
     yield single(
         "liver", "liver",
-        Cut(ball((-72, -12, 366), 88, 84, 82), (0, 0, 275), (0, 0, 1)),
+        Cut(ball((-64, -12, 366), 82, 82, 80), (0, 0, 275), (0, 0, 1)),
         ball((8, -48, 398), 68, 34, 34),
     )  # fmt: skip
     yield single("gallbladder", "gallbladder", ball((-46, -62, 318), 15, 15, 27))
@@ -74,13 +68,13 @@ def abdomen(rng: np.random.Generator) -> Iterator[Part]:
     for x in (-1, 1):
         yield single(
             "iliac artery", "blood", *tube([(0, 26, 246), (x * 60, 0, 150), (x * 66, -52, 35)], 8)
-        )  # noqa: E501
+        )
     yield from pair("psoas", "muscle", *tube([(40, 52, 400), (52, 44, 240), (88, 0, 80)], 17))
 
 
 def bowel(rng: np.random.Generator) -> Iterator[Part]:
     """A wandering tube of small bowel within the frame of the colon."""
-    colon = {
+    colon: dict[str, tuple[float, list[Mm3]]] = {
         "cecum": (20, [(-104, -18, 150), (-108, -18, 180)]),
         "ascending colon": (21, [(-110, -16, 182), (-112, -4, 285)]),
         "transverse colon": (19, [(-108, -18, 292), (-50, -66, 275), (20, -72, 262), (104, -22, 318)]),  # noqa: E501
@@ -103,7 +97,7 @@ def bowel(rng: np.random.Generator) -> Iterator[Part]:
     yield single(
         "duodenum",
         "duodenum",
-        *tube([(-28, -28, 346), (-50, -2, 328), (-42, 2, 288), (14, -2, 284)], 12),  # noqa: E501
+        *tube([(-28, -28, 346), (-50, -2, 328), (-42, 2, 288), (14, -2, 284)], 12),
     )
 
 
@@ -114,7 +108,7 @@ def pelvic_organs(is_female: bool, rng: np.random.Generator) -> Iterator[Part]:
     full = math.exp(rng.normal(-0.1, 0.25))
     yield single(
         "urinary bladder", "urine", ball((0, -38, 52 + 30 * full), 42 * full, 33 * full, 31 * full)
-    )  # noqa: E501
+    )
     if is_female:
         yield single("uterus", "uterus", ball((0, 4, 98 + 14 * full), 27, 30, 24))
         yield single("cervix uteri", "uterus", ball((0, 8, 66), 16, 15, 12))

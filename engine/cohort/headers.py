@@ -37,16 +37,16 @@ STORED_MAX = 32767
 class Series:
     """The UIDs that the objects of one made study share."""
 
-    seed: int
+    seed: int | str
     study_instance_uid: str
     frame_of_reference_uid: str
 
     @classmethod
-    def of_seed(cls, seed: int) -> "Series":
+    def of_seed(cls, seed: int | str) -> "Series":
         return cls(seed, uid_of(seed, "study"), uid_of(seed, "frame of reference"))
 
 
-def uid_of(seed: int, part: str) -> str:
+def uid_of(seed: int | str, part: str) -> str:
     """A UID that the same part of the same phantom always has (PS3.5 B.2)."""
     name = uuid.uuid5(uuid.NAMESPACE_URL, f"pacsnode phantom {seed} {part}")
     return f"2.25.{name.int}"
