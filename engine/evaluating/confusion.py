@@ -37,9 +37,9 @@ def save_confusion(evaluation: Evaluation, fact: str, path: Path) -> None:
         shade = PAPER if shares[row, column] > 0.5 else INK
         axes.text(column, row, str(table[row, column]), fontsize=6, color=shade,
                   ha="center", va="center")  # fmt: skip
-    right = int(np.trace(table[: len(names), : len(names)]))
-    axes.set_title(f"{name_of(evaluation)}: {fact}, {counts.total()} lesions, {right} on the "
-                   "diagonal", fontsize=9, color=INK, loc="left")  # fmt: skip
+    right = sum(count for (known, said), count in counts.items() if known == said)
+    axes.set_title(f"{name_of(evaluation)}: {fact}, {counts.total()} lesions, {right} right",
+                   fontsize=9, color=INK, loc="left")  # fmt: skip
     figure.savefig(path, format="png", dpi=150, facecolor=PAPER)
 
 
