@@ -134,7 +134,7 @@ def make_world_study(seed: int, options: WorldOptions | None = None) -> WorldStu
     scan = _scan(seed, options, turn(pet, stance), turned_grid(grid, stance), ct, ct_grid, stance)
 
     study_id = f"world-{seed:07d}" + ("-shifted" if options.is_shifted else "")
-    findings = []
+    findings: list[WorldFinding] = []
     for tumour, voxels in outlined:
         if voxels is not None:
             mask = Mask(turn(voxels, stance), scan.pet.grid)

@@ -24,7 +24,7 @@ def wanted_suv(
 ) -> float:
     """An uptake by chance that stands out of its surroundings."""
     liver, blood = suv["liver"], suv["blood"]
-    grade = rng.choice(3, p=(0.25, 0.3, 0.45))
+    grade = rng.choice(3, p=(0.36, 0.27, 0.37))
     if where.site == "ureter":
         grade = 2
     ranges = (

@@ -80,7 +80,7 @@ def as_pet(uptake: Float, grid: Grid, scanner: Scanner, rng: np.random.Generator
     noise = gaussian_filter(rng.standard_normal(grid.shape, np.float32), 0.7, truncate=2.0)
     noise *= np.float32(scanner.noise / float(noise[:: max(1, len(noise) // 8)].std()))
     blurred += noise * np.sqrt(np.maximum(blurred, 0))
-    return np.maximum(blurred, 0, out=blurred)
+    return np.asarray(np.maximum(blurred, 0), np.float32)
 
 
 def as_ct(hu: Float, scanner: Scanner, rng: np.random.Generator) -> Float:

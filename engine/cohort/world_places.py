@@ -46,7 +46,8 @@ def _organs() -> Iterator[Place]:
         ("nasopharynx", "mass", 1.5, 8), ("base of tongue", "mass", 2, 8), ("tongue", "mass", 1, 8),
         ("larynx", "mass", 1.5, 8), ("hypopharynx", "mass", 1, 6), ("mediastinum", "mass", 1.5, 30),
         ("ascending colon", "mass", 1, 15), ("cecum", "mass", 1, 15),
-        ("sigmoid colon", "mass", 1, 15), ("descending colon", "mass", 1, 12), ("transverse colon", "mass", 1, 15),
+        ("sigmoid colon", "mass", 1, 15), ("descending colon", "mass", 1, 12),
+        ("transverse colon", "mass", 1, 15),
         ("rectum", "mass", 2, 20), ("anus", "mass", 1, 8), ("prostate", "mass", 2, 10),
         ("cervix uteri", "mass", 1.5, 15), ("uterus", "mass", 1.5, 20), ("brain", "mass", 0.5, 15),
         ("peritoneal cavity", "tissue", 1.5, 20),
@@ -57,7 +58,8 @@ def _organs() -> Iterator[Place]:
         ("parotid gland", "nodule", 1, 8), ("submandibular gland", "nodule", 0.5, 5),
         ("thyroid", "nodule", 1.5, 8), ("palatine tonsil", "mass", 1, 6), ("breast", "mass", 2, 25),
         ("ovary", "mass", 0.8, 15), ("cerebellum", "mass", 0.5, 8),
-        ("frontal lobe", "mass", 0.6, 15),        ("parietal lobe", "mass", 0.5, 15), ("maxillary sinus", "mass", 0.7, 8),
+        ("frontal lobe", "mass", 0.6, 15), ("parietal lobe", "mass", 0.5, 15),
+        ("maxillary sinus", "mass", 0.7, 8),
         ("testis", "mass", 0.5, 8),
     ):  # fmt: skip
         yield from _both(Place(site, _kind(kind), None, weight / 2, most_ml))
@@ -111,18 +113,16 @@ def _nodes() -> Iterator[Place]:
 
 
 def _physiologic() -> Iterator[Place]:
-    for site, weight in (("urinary bladder", 1.5), ("heart", 1.5)):
+    for site, weight in (("urinary bladder", 3.0), ("heart", 3.0)):
         yield Place(site, "organ", None, weight)
     for site, weight, most_ml in (
-        ("ascending colon", 0.7, 12), ("cecum", 0.5, 10), ("sigmoid colon", 0.5, 10),
-        ("jejunum", 0.7, 10), ("ileum", 0.6, 10), ("larynx", 0.7, 4), ("stomach", 0.5, 12),
+        ("ascending colon", 1.2, 12.0), ("cecum", 0.8, 10), ("sigmoid colon", 0.8, 10),
+        ("jejunum", 1.2, 10), ("ileum", 1, 10), ("larynx", 1.2, 4), ("stomach", 0.8, 12),
     ):  # fmt: skip
         yield Place(site, "focus", None, weight, most_ml)
     for site, weight, most_ml in (
-        ("ureter", 1.5, 2.5),
-        ("palatine tonsil", 0.8, 3),
-        ("testis", 0.4, 8),
-    ):
+        ("ureter", 3.0, 2.5), ("palatine tonsil", 1.5, 3), ("testis", 0.8, 8),
+    ):  # fmt: skip
         yield from _both(Place(site, "focus", None, weight / 2, most_ml))
 
 
