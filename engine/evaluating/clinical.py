@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean
 
-from engine.evaluating.facts import FACTS, NOTHING, Facts
+from engine.evaluating.facts import FACTS, UNSAID, Facts
 
 Z_95 = 1.959963984540054
 
@@ -37,9 +37,9 @@ def fact_scores(known: Sequence[Facts], said: Sequence[Facts]) -> tuple[FactScor
 
 
 def confusion(fact: str, known: Sequence[Facts], said: Sequence[Facts]) -> Counter[tuple[str, str]]:
-    """How often (what is known, what was said) occurred; nothing said is `none`."""
+    """How often (what is known, what was said) occurred; nothing said is UNSAID."""
     return Counter(
-        (truth, getattr(told, fact) or NOTHING)
+        (truth, getattr(told, fact) or UNSAID)
         for one, told in zip(known, said, strict=True)
         if (truth := getattr(one, fact)) is not None
     )

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from engine.evaluating.clinical import confusion
 from engine.evaluating.evaluation import Evaluation
+from engine.evaluating.facts import UNSAID
 from engine.evaluating.tables import name_of
 from engine.report.picture import FAINT, INK, PAPER, RULE
 
@@ -49,7 +50,9 @@ def _table_of(counts: Counter[tuple[str, str]]) -> tuple[Sequence[str], np.ndarr
     for (known, said), count in counts.items():
         seen[known] += count
         seen[said] += count
-    kept = sorted(name for name, _ in seen.most_common(MOST))
+    kept = sorted(
+        (name for name, _ in seen.most_common(MOST)), key=lambda one: (one == UNSAID, one)
+    )
     names = kept if len(seen) <= MOST else [*kept, OTHER]
     place = {name: at for at, name in enumerate(names)}
     table = np.zeros((len(names), len(names)), np.int64)

@@ -9,7 +9,8 @@ from engine.grounding.site_table import table
 from engine.grounding.sites import Located, site_of
 from engine.grounding.uptake import INTENSE, MILD, MODERATE, NONE, grades_in
 
-NOTHING = "none"  # stated: this lesion has no side; or nothing was said at all
+NO_SIDE = "none"  # the laterality of a place that is told without a side
+UNSAID = "not said"  # how an absent value is shown; no fact has it as a value
 _GRADES = {NONE: "none", MILD: "mild", MODERATE: "moderate", INTENSE: "intense"}
 _SIDES = {"left": LEFT, "right": RIGHT, "bilateral": BILATERAL}
 
@@ -48,7 +49,7 @@ def facts_of(record: Record) -> Facts:
     site = table().get(record.site or "")
     side = record.laterality
     if side is None and site is not None and site.side != "yes":
-        side = NOTHING if site.side == "no" else site.side
+        side = NO_SIDE if site.side == "no" else site.side
     told = record.interpretation
     return Facts(
         site=record.site,
@@ -63,7 +64,7 @@ def facts_of(record: Record) -> Facts:
 def is_right(fact: str, known: Facts, said: Facts) -> bool | None:
     """Whether a text says what is known; None where that is nothing."""
     truth, told = getattr(known, fact), getattr(said, fact)
-    return None if truth is None else truth == (told or NOTHING)
+    return None if truth is None else truth == told
 
 
 def mistakes(known: Facts, said: Facts) -> tuple[str, ...]:
@@ -80,4 +81,6 @@ def _side_in(located: Located) -> str | None:
     if located.laterality is not None:
         return next((name for name, code in _SIDES.items() if same(located.laterality, code)), None)
     site = table().get(located.name or "")
-    return site.side if site is not None and site.side in ("left", "right") else None
+    if site is None:
+        return None  # nothing said of a place is nothing said of its side
+    return site.side if site.side in ("left", "right") else NO_SIDE

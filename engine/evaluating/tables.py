@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.evaluating import paper
 from engine.evaluating.clinical import FactScore
 from engine.evaluating.evaluation import Evaluation
-from engine.evaluating.facts import FACTS, NOTHING, mistakes
+from engine.evaluating.facts import FACTS, UNSAID, mistakes
 from engine.evaluating.wording import (
     BLEU_1,
     BLEU_1_CORPUS,
@@ -89,7 +89,7 @@ def _lesion_rows(one: Evaluation, metrics: Sequence[str]) -> Iterator[list[objec
             who, answer.record.study_id, answer.record.lesion_id,
             answer.unable.code if answer.unable else "", " ".join(mistakes(known, said)),
             *(getattr(known, fact) or "" for fact in FACTS),
-            *(getattr(said, fact) or NOTHING for fact in FACTS),
+            *(getattr(said, fact) or UNSAID for fact in FACTS),
             *(f"{one.wording.each[name][at]:.6f}" for name in metrics),
             answer.record.text, answer.text,
         ]  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from engine.cohort.dataset import Example
 from engine.evaluating.evaluation import Evaluation
-from engine.evaluating.facts import NOTHING, mistakes
+from engine.evaluating.facts import UNSAID, mistakes
 from engine.evaluating.tables import name_of
 from engine.evaluating.wording import ROUGE_L
 from engine.report.picture import COLOURS, FAINT, INK, PAPER, RULE, SUV_WINDOW
@@ -87,7 +87,7 @@ def _draw_words(axes: Axes, evaluation: Evaluation, at: int) -> None:
     axes.set_axis_off()
     answer, known, said = evaluation.answers[at], evaluation.known[at], evaluation.said[at]
     wrong = "; ".join(
-        f"{fact}: {getattr(known, fact)}, said {getattr(said, fact) or NOTHING}"
+        f"{fact}: {getattr(known, fact)}, said {getattr(said, fact) or UNSAID}"
         for fact in mistakes(known, said)
     )
     words = answer.text or f"(no words: {answer.unable.code if answer.unable else 'empty'})"

@@ -35,9 +35,9 @@ def record(**told: str | None) -> Record:
         ("Mildly hypermetabolic lesion of the left femur, likely degenerative.",
          ("femur", "Bone", "Extremity", "left", "mild", "inflammatory")),
         ("Physiologic activity in the urinary bladder.",
-         ("urinary bladder", "Bladder", "Pelvis", None, None, "physiologic")),
+         ("urinary bladder", "Bladder", "Pelvis", "none", None, "physiologic")),
         ("Moderate FDG uptake in the liver, indeterminate.",
-         ("liver", "Liver", "Abdomen", None, "moderate", "uncertain")),
+         ("liver", "Liver", "Abdomen", "none", "moderate", "uncertain")),
         ("A lesion.", (None,) * 6),
         ("", (None,) * 6),
     ],
@@ -81,6 +81,21 @@ def test_a_record_may_have_a_word_of_its_own_for_what_it_is() -> None:
     assert facts_of(record(interpretation="thrombus")).interpretation == "thrombus"
 
 
+def test_a_side_is_told_by_who_tells_a_place() -> None:
+    assert facts_in("Uptake in the liver.").laterality == "none"
+    assert facts_in("Uptake in the kidney.").laterality == "none"
+    assert facts_in("Uptake.").laterality is None
+    known = facts_of(record(site="urinary bladder"))
+    assert "laterality" in mistakes(known, facts_in("A lesion, SUVmax 4."))
+    assert "laterality" not in mistakes(known, facts_in("Uptake in the urinary bladder."))
+
+
+def test_what_is_not_said_is_no_grade() -> None:
+    (pair,) = confusion("uptake", [Facts(uptake="mild")], [Facts()])
+    assert pair == ("mild", "not said")
+    assert facts_in("Non-avid lung nodule.").uptake == "none"
+
+
 def test_sides_of_the_table_that_have_only_one() -> None:
     one_sided = [site for site in table().values() if site.side in ("left", "right")]
     assert one_sided
@@ -90,14 +105,14 @@ def test_sides_of_the_table_that_have_only_one() -> None:
 
 def test_what_is_left_out_is_wrong_and_what_is_not_known_is_not_judged() -> None:
     known = Facts(site="femur", organ="Bone", laterality="none")
-    assert mistakes(known, Facts(organ="Bone")) == ("site",)
+    assert mistakes(known, Facts(organ="Bone", laterality="none")) == ("site",)
     assert mistakes(known, Facts(site="femur", organ="Liver", laterality="left")) == (
         "organ", "laterality",
     )  # fmt: skip
     scores = {one.fact: one for one in fact_scores([known], [Facts(organ="Bone")])}
     assert tuple(scores) == FACTS
     assert (scores["site"].judged, scores["site"].exact) == (1, 0)
-    assert (scores["laterality"].judged, scores["laterality"].exact) == (1, 1)
+    assert (scores["laterality"].judged, scores["laterality"].exact) == (1, 0)  # no place, no side
     assert (scores["uptake"].judged, scores["uptake"].exact) == (0, None)
     assert scores["uptake"].macro_f1 is None
     assert scores["uptake"].interval is None
