@@ -7,10 +7,10 @@ def rouge_l(candidate: Sequence[str], reference: Sequence[str]) -> float:
     """F1 (beta = 1) of the longest common subsequence of two token lists; 0 where one is empty."""
     if not candidate or not reference:
         return 0.0
-    return 2 * _longest_common(candidate, reference) / (len(candidate) + len(reference))
+    return 2 * _longest_shared(candidate, reference) / (len(candidate) + len(reference))
 
 
-def _longest_common(one: Sequence[str], other: Sequence[str]) -> int:
+def _longest_shared(one: Sequence[str], other: Sequence[str]) -> int:
     row = [0] * (len(other) + 1)
     for word in one:
         diagonal = 0
