@@ -103,5 +103,5 @@ SITE_WORDS: dict[str, str] = {
     "level V LN": "cervical level V", "station 7 LN": "subcarinal", "celiac LN": "celiac",
     "cervix uteri": "cervix", "esophagus": "esophageal", "pancreas": "pancreatic",
     "spleen": "splenic", "stomach": "gastric", "kidney": "renal", "adrenal gland": "adrenal",
-    "pleura": "pleural", "peritoneal cavity": "peritoneal",
+    "pleura": "pleural", "mediastinum": "mediastinal", "peritoneal cavity": "peritoneal",
 }  # fmt: skip

@@ -53,7 +53,8 @@ from engine.lesion import Measurements, Segment
 from engine.measuring.lesions import measure
 from engine.volume import ImageReference, Mask, Scan, Volume
 
-_ATTEMPTS = 6
+_ATTEMPTS = 6  # for each finding that is wanted
+_ROUNDS = 4  # where none came about
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ class WorldStudy:
 
 
 def make_world_study(seed: int, options: WorldOptions | None = None) -> WorldStudy:
-    """The study of a seed; equal seeds and options give equal studies."""
+    """The study of a seed; equal seeds and options give equal studies.
+
+    It has a finding at least, unless none is wanted or four rounds of places had no room for one.
+    """
     options = options or WorldOptions()
     rng = np.random.default_rng([seed, int(options.is_shifted)])
     habitus = draw_habitus(rng, is_shifted=options.is_shifted)
@@ -122,12 +126,13 @@ def make_world_study(seed: int, options: WorldOptions | None = None) -> WorldStu
     labels = paint(parts, grid)
     uptake = activity(labels, parts, suv)
     wanted = int(rng.integers(options.findings[0], options.findings[1] + 1))
-    tumours = _tumours(wanted, parts, labels, uptake, grid, habitus, suv, rng)
-    for tumour in tumours:
-        raise_uptake(uptake, tumour, grid)
-    pet = as_pet(uptake, grid, scanner, rng)
+    for _ in range(_ROUNDS):
+        tumours = _tumours(wanted, parts, labels, uptake, grid, habitus, suv, rng)
+        pet = _pet(uptake, tumours, grid, scanner, rng)
+        outlined = [(tumour, outline(pet, tumour, labels, grid)) for tumour in tumours]
+        if wanted == 0 or any(voxels is not None for _, voxels in outlined):
+            break
 
-    outlined = [(tumour, outline(pet, tumour, labels, grid)) for tumour in tumours]
     liver = liver_reference(pet, _labelled(labels, parts, "liver"), grid, 1.15 * suv["liver"], rng)
     ct_grid = grid if options.ct_spacing_mm is None else lying_grid(extent, options.ct_spacing_mm)
     ct = _ct(parts, labels, grid, ct_grid, hu, tumours, scanner, rng)
@@ -173,7 +178,7 @@ def _tumours(
     every = places()
     weights = np.array([place.weight for place in every])
     found: list[Tumour] = []
-    for at in rng.choice(len(every), _ATTEMPTS * wanted, p=weights / weights.sum()):
+    for at in rng.choice(len(every), _ATTEMPTS * (wanted + 3), p=weights / weights.sum()):
         if len(found) == wanted:
             break
         where = every[at]
@@ -218,6 +223,15 @@ def _whole_organ(
     if collides(shape, [one.shape for one in found]):
         return None
     return Tumour(where, shape, value, None, frozenset((hottest,)))
+
+
+def _pet(
+    uptake: Float, tumours: Sequence[Tumour], grid: Grid, scanner: Scanner, rng: np.random.Generator
+) -> Float:
+    with_tumours = uptake.copy()
+    for tumour in tumours:
+        raise_uptake(with_tumours, tumour, grid)
+    return as_pet(with_tumours, grid, scanner, rng)
 
 
 def _ct(

@@ -94,7 +94,7 @@ def test_an_unknown_vendor_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_a_study_and_its_words(tmp_path: Path) -> None:
-    arguments = ["phantom", "--seed", "8", "--spacing-mm", "8", "--json"]
+    arguments = ["phantom", "--seed", "8", "--spacing-mm", "6", "--json"]
     run = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "a"), "--as", "ge"])
     assert run.exit_code == 0, run.output
     lines = (tmp_path / "a" / "records.jsonl").read_text("utf-8").splitlines()
