@@ -19,15 +19,15 @@ from engine.grounding.uptake import liver_reference
 from engine.lesion import Lesion, Measurements, Segment
 from engine.volume import Mask
 
-COARSE = (6.0, 6.0, 6.0)
+COARSE = (7.0, 7.0, 7.0)
 HOME = WorldOptions(spacing_mm=COARSE)
 SHIFTED = WorldOptions(spacing_mm=COARSE, is_shifted=True)
 
 
 @pytest.fixture(scope="module")
 def studies() -> list[WorldStudy]:
-    home = [make_world_study(seed, HOME) for seed in range(12)]
-    return [*home, *(make_world_study(seed, SHIFTED) for seed in range(8))]
+    home = [make_world_study(seed, HOME) for seed in range(10)]
+    return [*home, *(make_world_study(seed, SHIFTED) for seed in range(6))]
 
 
 def region_of(study: WorldStudy, name: str) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_equal_seeds_give_equal_studies(studies: list[WorldStudy]) -> None:
 def test_another_process_makes_the_same(studies: list[WorldStudy]) -> None:
     code = (
         "from engine.cohort.world import *;"
-        "w = make_world_study(3, WorldOptions(spacing_mm=(6.0, 6.0, 6.0)));"
+        "w = make_world_study(3, WorldOptions(spacing_mm=(7.0, 7.0, 7.0)));"
         "import zlib; print(zlib.crc32(w.scan.pet.values.tobytes()), w.records[0].text)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -62,7 +62,7 @@ def test_another_process_makes_the_same(studies: list[WorldStudy]) -> None:
 
 def test_most_findings_that_are_tried_for_come_about() -> None:
     options = WorldOptions(spacing_mm=COARSE, findings=(8, 8), field="vertex to thighs")
-    found = [len(make_world_study(seed, options).findings) for seed in range(100, 105)]
+    found = [len(make_world_study(seed, options).findings) for seed in range(100, 104)]
     assert np.mean(found) > 6.5
 
 
@@ -99,7 +99,7 @@ def test_numbers_are_those_of_the_voxels(studies: list[WorldStudy]) -> None:
             values = pet.values[one.mask.voxels]
             measured = one.record.measured
             assert measured["suv_max"] == pytest.approx(float(values.max()))
-            assert measured["volume_cm3"] == pytest.approx(len(values) * 0.216)
+            assert measured["volume_cm3"] == pytest.approx(len(values) * 0.343)
             k = np.argwhere(one.mask.voxels & (pet.values == values.max()))[0][0]
             assert pet.slices[k].instance_number == measured["slice"]
 
@@ -108,7 +108,7 @@ def test_an_outline_is_near_what_was_put_in(studies: list[WorldStudy]) -> None:
     for one in (one for study in studies for one in study.findings if not one.tumour.organ):
         centre = one.measurements.centroid_lps_mm
         away = np.linalg.norm(np.subtract(centre, one.tumour.shape.centre_mm))
-        assert away < 6 + 0.6 * max(one.tumour.shape.radii_mm), one.record
+        assert away < 7 + 0.6 * max(one.tumour.shape.radii_mm), one.record
         put_in_cm3 = 4 / 3 * np.pi * np.prod(one.tumour.shape.radii_mm) / 1000
         assert 0.1 < one.measurements.volume_cm3 / put_in_cm3 < 3.5, one.record
         assert put_in_cm3 <= 40.01
@@ -121,7 +121,7 @@ def test_anatomy_is_where_it_belongs(studies: list[WorldStudy]) -> None:
         left, right = region_of(study, f"left {name}"), region_of(study, f"right {name}")
         assert left[:, 0].min() > 0 > right[:, 0].max()
     liver = region_of(study, "liver")
-    assert 0.8 < len(liver) * 0.216 / 1000 < 2.6  # litres
+    assert 0.8 < len(liver) * 0.343 / 1000 < 2.6  # litres
     assert liver[:, 0].mean() < 0 < region_of(study, "spleen")[:, 0].mean()
     order = [f"C{n}" for n in range(1, 8)] + [f"T{n}" for n in range(1, 13)]
     order += [f"L{n}" for n in range(1, 6)]
@@ -153,11 +153,10 @@ def test_tracers_differ_where_they_should() -> None:
         study = make_world_study(
             5, WorldOptions(COARSE, tracer=tracer, field="vertex to thighs", findings=(1, 1))
         )
-        grid, pet = study.scan.pet.grid, study.scan.pet.values
+        numbers = {name: number for number, name in study.region_names.items()}
         for site in ("left frontal lobe", "spleen", "left parotid gland"):
-            k, j, i = np.rint(grid.to_kji(region_of(study, site).mean(axis=0))).astype(int)
-            means[tracer, site] = pet[k, j, i]
-    assert means[FDG, "left frontal lobe"] > 5 > 1 > means[PSMA, "left frontal lobe"]
+            means[tracer, site] = study.scan.pet.values[study.regions == numbers[site]].mean()
+    assert means[FDG, "left frontal lobe"] > 4 > 1 > means[PSMA, "left frontal lobe"]
     assert means[DOTATATE, "spleen"] > 2 * means[FDG, "spleen"]
     assert means[PSMA, "left parotid gland"] > 2 * means[FDG, "left parotid gland"]
 

@@ -22,7 +22,7 @@ from engine.reading.mask import read_mask
 from pacsnode.cli import app
 from tests.conftest import find_peer
 
-OPTIONS = WorldOptions((6.0, 6.0, 6.0), (8.0, 8.0, 8.0), field="neck to pelvis", findings=(3, 5))
+OPTIONS = WorldOptions((8.0, 8.0, 8.0), (12.0, 12.0, 12.0), field="neck to pelvis", findings=(3, 5))
 STANCES: tuple[tuple[str, Position, bool], ...] = (
     ("siemens", "HFS", True), ("siemens", "FFP", False), ("ge", "HFP", True),
     ("philips", "FFS", False),
@@ -94,7 +94,7 @@ def test_an_unknown_vendor_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_writes_a_study_and_its_words(tmp_path: Path) -> None:
-    arguments = ["phantom", "--seed", "8", "--spacing-mm", "6", "--json"]
+    arguments = ["phantom", "--seed", "8", "--spacing-mm", "8", "--json"]
     run = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "a"), "--as", "ge"])
     assert run.exit_code == 0, run.output
     lines = (tmp_path / "a" / "records.jsonl").read_text("utf-8").splitlines()
