@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from statistics import fmean
 from time import perf_counter
 
@@ -19,6 +20,14 @@ from engine.finding import Describer, ModelIdentity
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """The figures of the reference texts, shuffled over the lesions: what style alone is worth."""
+
+    wording: dict[str, float]
+    facts: tuple[FactScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Answers, and in their order what is known and what was said; then the figures."""
 
@@ -30,6 +39,7 @@ class Evaluation:
     facts: tuple[FactScore, ...]
     rules: tuple[FactScore, ...]  # of the reference texts themselves: the most that is in reach
     efficacy: Efficacy
+    chance: Chance
     elapsed_s: float
 
     @property
@@ -94,8 +104,16 @@ def judge(
         facts=fact_scores(known, said),
         rules=fact_scores(known, tuple(map(facts_in, references))),
         efficacy=efficacy_of(_by_study(answers, candidates), _by_study(answers, references)),
+        chance=_chance(known, references),
         elapsed_s=elapsed_s,
     )
+
+
+def _chance(known: tuple[Facts, ...], references: list[str]) -> Chance:
+    shuffled = list(references)
+    Random(0).shuffle(shuffled)  # noqa: S311  # reproducible, no secrecy
+    facts = fact_scores(known, tuple(map(facts_in, shuffled)))
+    return Chance(wording_of(shuffled, references).whole, facts)
 
 
 def _with(wording: Wording, learned: dict[str, tuple[float, ...]]) -> Wording:

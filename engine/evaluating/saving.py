@@ -56,6 +56,10 @@ def figures_of(
         "lesions": len(evaluations[0].answers),
         "studies": evaluations[0].studies,
         "rules_on_reference": {one.fact: _fact(one) for one in evaluations[0].rules},
+        "shuffled_reference": {
+            "facts": {one.fact: _fact(one) for one in evaluations[0].chance.facts},
+            "wording": evaluations[0].chance.wording,
+        },
         "describers": [
             {
                 "describer": asdict(one.model),

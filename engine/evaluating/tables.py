@@ -46,8 +46,9 @@ def markdown_of(evaluations: Sequence[Evaluation], dataset: str) -> str:
         ),
         "## What is said",
         "Exact match with the record, 95 % interval; macro-F1 after the slash. A fact counts where "
-        "the record knows it. The last row reads the reference texts with the same rules: no "
-        "describer can be expected above it.",
+        "the record knows it. Two rows are of the reference texts: read with the same rules no "
+        "describer can be expected above them; shuffled over the lesions they show what style "
+        "alone is worth.",
         _facts_table(evaluations),
         "## Wording",
         "Mean over lesions, but for (corpus).",
@@ -98,6 +99,7 @@ def _lesion_rows(one: Evaluation, metrics: Sequence[str]) -> Iterator[list[objec
 def _facts_table(evaluations: Sequence[Evaluation]) -> str:
     rows = [[name_of(one), *map(_fact_cell, one.facts)] for one in evaluations]
     rows.append(["reference texts, same rules", *map(_fact_cell, evaluations[0].rules)])
+    rows.append(["reference texts, shuffled", *map(_fact_cell, evaluations[0].chance.facts)])
     judged = [f"{score.fact} ({score.judged})" for score in evaluations[0].facts]
     return _table(("describer", *judged), rows)
 
@@ -116,8 +118,13 @@ def _percent(share: float) -> str:
 def _wording_table(evaluations: Sequence[Evaluation]) -> str:
     learned = [name for name in evaluations[0].wording.whole if name not in _WORDING]
     columns = (*_WORDING, *learned)
-    rows = ([name_of(one), *(f"{one.wording.whole[name]:.3f}" for name in columns)]
-            for one in evaluations)  # fmt: skip
+    rows = [
+        [name_of(one), *(f"{one.wording.whole[name]:.3f}" for name in columns)]
+        for one in evaluations
+    ]
+    chance = evaluations[0].chance.wording
+    shown = (f"{chance[name]:.3f}" if name in chance else _NOT_STATED for name in columns)
+    rows.append(["reference texts, shuffled", *shown])
     return _table(("describer", *columns), rows)
 
 

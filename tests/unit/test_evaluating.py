@@ -56,6 +56,16 @@ def test_who_says_one_thing_is_right_about_the_lesions_it_fits() -> None:
     assert 0 < told.wording.whole["ROUGE-L"] < 1
 
 
+def test_chance_is_what_style_alone_is_worth() -> None:
+    told = evaluate(Knowing(), examples())
+    shares = {score.exact for score in told.chance.facts}
+    assert len(shares) == 1  # two kinds of lesions: a text fits in all its facts or in none
+    assert 0 < shares.pop() < 1
+    assert 0.2 < told.chance.wording["BLEU-1"] < 1
+    assert "reference texts, shuffled" in markdown_of([told], "made")
+    assert evaluate(Same(), examples()).chance == told.chance
+
+
 def test_who_says_nothing_is_wrong_not_left_out() -> None:
     told = evaluate(Same(None), examples(1))
     assert told.silent == 2
