@@ -11,13 +11,20 @@ from engine.volume import Scan
 NO_SUCH_SLICE, NO_MATCH, AMBIGUOUS = "no-such-slice", "no-match", "ambiguous"
 UNSETTLED, TOO_LARGE = "unsettled", "too-large"
 
-FRACTIONS = (0.4, 0.5, 0.6, 0.7)  # of the stated SUVmax; a peak must stand out at the last
+FRACTIONS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.86)  # of the stated SUVmax: thresholds
+STANDING_OUT = 0.6  # a peak that thresholds up to this part from all hotter
 REACH_MM = 150.0  # how far from the stated slice a lesion may extend
 SHELL_MM = (6.0, 16.0)  # around a contour: what is taken for background
 LEVEL = 0.6  # of the way from background to the mean within: where the contour lies
 NEAR_MM = 100.0  # from the peak: no contour goes further
 MOST_ROUNDS = 40
-HALVINGS = 5  # to the level that parts a lesion from a hotter neighbour
+SMOOTHING_VOXELS = 0.6  # against noise
+FIRST_LEVEL, LEVEL_STEP = 0.9, 0.02  # of the peak: where leaks are looked for
+LEAP_MM, LEAP_VOXELS = 9.0, 2.2  # a contour that moves so far at one step leaks
+SPECKLE_ABOVE, SPECKLE_CM3 = 0.76, 45.0  # noise that joins within a lesion is no leak
+HOTTER = 1.15  # of the peak: another lesion's
+ABOVE_LEAK = 0.38  # of the way from a leak to the mean within: no contour lies lower
+NO_CONTRAST = 0.86  # of the peak: a leak there leaves no contour
 
 Bool = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]
@@ -79,6 +86,8 @@ def lesion_at(
     if isinstance(grown, str):
         return grown
     within, rounds = grown
+    if not within[slab.stated].any():
+        return NO_MATCH
     voxels = np.zeros(scan.pet.values.shape, np.bool_)
     voxels[slab.first : slab.first + len(within)] = within
     k, j, i = chosen[0].peak
@@ -103,17 +112,22 @@ def _slab(scan: Scan, slices: tuple[int, int]) -> _Slab | None:
 
 
 def _candidates(slab: _Slab, suv_max: float, tolerance_suv: float) -> list[_Candidate]:
-    """Peaks of that height, each with the lowest threshold that parts it from all hotter."""
+    """Peaks of that height, each with the lowest threshold that parts it from all hotter.
+
+    A faint rise above its tissue counts on the stated slices alone, and where nothing stands out.
+    """
     found: dict[Index, _Candidate] = {}
     covered = np.zeros(slab.values.shape, np.bool_)
     for fraction in FRACTIONS:
-        level = fraction * suv_max
-        for part, peak in _parts(slab, level):
+        for part, peak in _parts(slab, fraction * suv_max):
             if abs(float(slab.values[peak]) - suv_max) > tolerance_suv + 1e-6 or covered[peak]:
                 continue
             covered |= part
             on_slice = slab.stated.start <= peak[0] < slab.stated.stop
-            found[peak] = _Candidate(peak, level, on_slice)
+            if on_slice or fraction <= STANDING_OUT:
+                found[peak] = _Candidate(peak, fraction * suv_max, on_slice)
+        if any(one.is_on_slice for one in found.values()) and fraction >= STANDING_OUT:
+            break
     return list(found.values())
 
 
@@ -135,17 +149,24 @@ def _parts(slab: _Slab, level: float) -> Iterator[tuple[Bool, Index]]:
 
 
 def _grown(slab: _Slab, candidate: _Candidate, largest_cm3: float) -> tuple[Bool, int] | str:
-    """The part about the peak whose own mean and surroundings give the level it was cut at."""
+    """The part about the peak whose own mean and surroundings give the level it was cut at.
+
+    It never lies near a level at which it would leap into tissue as hot.
+    """
     box = _box(slab, candidate.peak)
-    near = _Near(slab.values[box], _less(candidate.peak, box), slab.spacing_mm)
-    within = near.part_at(candidate.level)
+    near = _near(slab.values[box], _less(candidate.peak, box), slab.spacing_mm)
+    leaking = near.leaking_level()
+    within = near.part_at(max(leaking, 0.5 * near.height))
+    if leaking > NO_CONTRAST * near.height:
+        return UNSETTLED
     seen: set[bytes] = set()
     for rounds in range(MOST_ROUNDS):
         if within.sum() * slab.voxel_cm3 > largest_cm3:
             return TOO_LARGE
         mean = float(near.values[within].mean())
         background = _background(near, within)
-        grown = near.lone_part(background + LEVEL * (mean - background), candidate.level)
+        least = leaking + ABOVE_LEAK * (mean - leaking) if leaking else 0.0
+        grown = near.part_at(max(background + LEVEL * (mean - background), least))
         fingerprint = np.packbits(grown).tobytes()
         is_settled = np.array_equal(grown, within)
         if is_settled or fingerprint in seen:  # or two contours take turns, a voxel apart
@@ -159,10 +180,11 @@ def _grown(slab: _Slab, candidate: _Candidate, largest_cm3: float) -> tuple[Bool
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Near:
-    """The surroundings of a peak."""
+    """The surroundings of a peak, a little smoothed; `height` is the peak's there."""
 
     values: Values
     peak: Index
+    height: float
     spacing_mm: tuple[float, float, float]
 
     def part_at(self, level: float) -> Bool:
@@ -172,18 +194,37 @@ class _Near:
         labels, _ = ndimage.label(self.values >= min(level, float(self.values[self.peak])))
         return np.asarray(labels == labels[self.peak])
 
-    def lone_part(self, level: float, lone_level: float) -> Bool:
-        """The part at a level, or at the lowest above it that nothing hotter is joined to."""
-        part = self.part_at(level)
-        for _ in range(HALVINGS):
-            if not self._holds_hotter(part):
-                break
-            level = (level + lone_level) / 2
-            part = self.part_at(level)
-        return self.part_at(lone_level) if self._holds_hotter(part) else part
+    def cm3(self, part: Bool) -> float:
+        return float(part.sum()) * float(np.prod(self.spacing_mm)) / 1000
 
-    def _holds_hotter(self, part: Bool) -> bool:
-        return bool(self.values[part].max() > self.values[self.peak])
+    def leaking_level(self) -> float:
+        """The highest level at which the part leaps into tissue or something hotter; 0 if none."""
+        from scipy import ndimage  # heavy: only for those who build pairs
+
+        leap_mm = max(LEAP_MM, LEAP_VOXELS * max(self.spacing_mm))
+        part: Bool | None = None
+        for fraction in np.arange(FIRST_LEVEL, FRACTIONS[0] / 2, -LEVEL_STEP):
+            level = float(fraction) * self.height
+            grown = self.part_at(level)
+            if float(self.values[grown].max()) > HOTTER * self.height:
+                return level
+            if part is not None:
+                away_mm = ndimage.distance_transform_edt(~part, sampling=self.spacing_mm)
+                is_speckle = fraction > SPECKLE_ABOVE and self.cm3(grown) < SPECKLE_CM3
+                if float(away_mm[grown].max()) > leap_mm and not is_speckle:
+                    return level
+            part = grown
+        return 0.0
+
+
+def _near(values: Values, peak: Index, spacing_mm: tuple[float, float, float]) -> _Near:
+    from scipy import ndimage  # heavy: only for those who build pairs
+
+    smooth = ndimage.gaussian_filter(values, SMOOTHING_VOXELS)
+    around = tuple(slice(max(at - 1, 0), at + 2) for at in peak)
+    offset = np.unravel_index(int(smooth[around].argmax()), smooth[around].shape)
+    k, j, i = (side.start + int(step) for side, step in zip(around, offset, strict=True))
+    return _Near(smooth, (k, j, i), float(smooth[k, j, i]), spacing_mm)
 
 
 def _box(slab: _Slab, peak: Index) -> tuple[slice, slice, slice]:
