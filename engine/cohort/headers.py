@@ -2,11 +2,11 @@
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from engine.cohort.anatomy import LesionTruth
 from engine.geometry import Grid
 
 MAKER = "Analytic Phantom"  # never our own name: a node ignores what it wrote itself
@@ -34,44 +33,100 @@ STORED_MAX = 32767
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """The UIDs that the objects of one made study share."""
+class Tracer:
+    """What was injected, as the header states it."""
 
-    seed: int
+    name: str = "Fluorodeoxyglucose"
+    code: Code | None = codes.SCT.FluorodeoxyglucoseF18
+    nuclide: Code = codes.SCT._18Fluorine
+    half_life_s: float = HALF_LIFE_S
+    positron_fraction: float = 0.967
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Who was scanned, and how he or she lay: Patient Position (0018,5100)."""
+
+    sex: str = "O"
+    weight_kg: float = WEIGHT_KG
+    height_m: float = HEIGHT_M
+    position: str = "HFS"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What the objects of one made study share."""
+
+    seed: int | str
     study_instance_uid: str
     frame_of_reference_uid: str
+    patient: Patient = Patient()
+    tracer: Tracer = Tracer()
 
     @classmethod
-    def of_seed(cls, seed: int) -> "Series":
-        return cls(seed, uid_of(seed, "study"), uid_of(seed, "frame of reference"))
+    def of_seed(
+        cls, seed: int | str, patient: Patient | None = None, tracer: Tracer | None = None
+    ) -> "Series":
+        study, frame = uid_of(seed, "study"), uid_of(seed, "frame of reference")
+        return cls(seed, study, frame, patient or Patient(), tracer or Tracer())
 
 
-def uid_of(seed: int, part: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a scanner writes its PET: what it stores, and the last word on each header."""
+
+    per_suv: float | None = None  # stored units for one g/ml; None: Bq/ml
+    edit: Callable[[Dataset], None] = lambda dataset: None
+
+
+class Drawn(Protocol):
+    """A lesion to be written as a segment."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def site(self) -> Code | None: ...
+    @property
+    def laterality(self) -> Code | None: ...
+    @property
+    def tracking_uid(self) -> str: ...
+
+
+def uid_of(seed: int | str, part: str) -> str:
     """A UID that the same part of the same phantom always has (PS3.5 B.2)."""
     name = uuid.uuid5(uuid.NAMESPACE_URL, f"pacsnode phantom {seed} {part}")
     return f"2.25.{name.int}"
 
 
 def write_pet(
-    folder: Path, suv: npt.NDArray[np.float32], grid: Grid, series: Series
-) -> tuple[Path, ...]:
-    """One file a slice, Bq/ml decay-corrected to the start of the scan, a slope of its own each."""
+    folder: Path, suv: npt.NDArray[np.float32], grid: Grid, series: Series,
+    manner: Manner | None = None,
+) -> tuple[Path, ...]:  # fmt: skip
+    """One file a slice from the head down, a slope of its own each.
+
+    By default Bq/ml, decay-corrected to the start of the scan.
+    """
+    manner = manner or Manner()
     # SUVbw = activity concentration / (dose left at the reference time / weight in g)
     elapsed_s = (SCAN_AT - INJECTED_AT).total_seconds()
-    bq_per_suv = DOSE_BQ * 2 ** (-elapsed_s / HALF_LIFE_S) / (WEIGHT_KG * 1000)
+    left_bq = DOSE_BQ * 2 ** (-elapsed_s / series.tracer.half_life_s)
+    per_suv = manner.per_suv or left_bq / (series.patient.weight_kg * 1000)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for k, plane in enumerate(suv):
         dataset = _pet_header(series, len(suv))
         _place(dataset, series, grid, k, "PET", len(suv))
-        _time_bed(dataset, k, len(suv))
-        slope = float(f"{max(float(plane.max()), 0.01) * bq_per_suv / STORED_MAX:.9g}")
-        stored = np.rint(plane.astype(np.float64) * bq_per_suv / slope)
+        _time_bed(dataset, k, len(suv), series.tracer.half_life_s)
+        slope = float(f"{max(float(plane.max()), 0.01) * per_suv / STORED_MAX:.9g}")
+        stored = np.rint(plane.astype(np.float64) * per_suv / slope)
         dataset.RescaleSlope, dataset.RescaleIntercept = slope, 0
         dataset.PixelRepresentation, dataset.HighBit, dataset.BitsStored = 1, 15, 16
         dataset.PixelData = np.clip(stored, 0, STORED_MAX).astype("<i2").tobytes()
+        manner.edit(dataset)
         paths.append(_write(dataset, folder / f"{dataset.InstanceNumber:04d}.dcm"))
-    return tuple(reversed(paths))  # in the order of instance numbers, from the head down
+    return tuple(sorted(paths))  # in the order of instance numbers, from the head down
 
 
 def write_ct(
@@ -87,23 +142,28 @@ def write_ct(
         dataset.PixelRepresentation, dataset.HighBit, dataset.BitsStored = 0, 11, 12
         dataset.PixelData = np.clip(np.rint(plane + 1024), 0, 4095).astype("<u2").tobytes()
         paths.append(_write(dataset, folder / f"{dataset.InstanceNumber:04d}.dcm"))
-    return tuple(reversed(paths))
+    return tuple(sorted(paths))
 
 
 def write_seg(
     path: Path,
     masks: npt.NDArray[np.bool_],
-    lesions: Sequence[LesionTruth],
+    lesions: Sequence[Drawn],
     pet: Sequence[Path],
     series: Series,
+    *,
+    rises: bool = True,
 ) -> Path:
-    """All lesions as one BINARY SEG on the PET grid. `masks` is [lesion, k, j, i]."""
+    """All lesions as one BINARY SEG on the PET grid. `masks` is [lesion, k, j, i].
+
+    `rises`: k runs to the head, against the order of `pet`.
+    """
     import highdicom  # heavy: only when a study is made
 
     seg = highdicom.seg.Segmentation(
         source_images=[dcmread(file, stop_before_pixels=True) for file in pet],
         # instance numbers, and so the source images, run from the head down
-        pixel_array=np.moveaxis(masks[:, ::-1], 0, -1).astype(np.uint8),
+        pixel_array=np.moveaxis(masks[:, ::-1] if rises else masks, 0, -1).astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=[_segment(lesion) for lesion in lesions],
         series_instance_uid=uid_of(series.seed, "series SEG"),
@@ -123,12 +183,14 @@ def write_seg(
     return path
 
 
-def _segment(lesion: LesionTruth) -> Any:
+def _segment(lesion: Drawn) -> Any:
     import highdicom
 
-    region = highdicom.sr.CodedConcept.from_code(lesion.site)
-    if lesion.laterality is not None:
-        region.AnatomicRegionModifierSequence = [_item(lesion.laterality)]
+    region = None
+    if lesion.site is not None:
+        region = highdicom.sr.CodedConcept.from_code(lesion.site)
+        if lesion.laterality is not None:
+            region.AnatomicRegionModifierSequence = [_item(lesion.laterality)]
     return highdicom.seg.SegmentDescription(
         segment_number=lesion.number,
         segment_label=lesion.label,
@@ -137,7 +199,7 @@ def _segment(lesion: LesionTruth) -> Any:
         algorithm_type="MANUAL",
         tracking_uid=lesion.tracking_uid,
         tracking_id=f"Lesion {lesion.number}",
-        anatomic_regions=[region],
+        anatomic_regions=[region] if region is not None else None,
     )
 
 
@@ -163,9 +225,10 @@ def _study_header(series: Series) -> Dataset:
     dataset.PatientName = f"Phantom^Analytic^{series.seed}"
     dataset.PatientID = f"PHANTOM-{series.seed}"
     dataset.PatientBirthDate = ""
-    dataset.PatientSex = "O"
+    dataset.PatientSex = series.patient.sex
     dataset.PatientAge = "060Y"
-    dataset.PatientSize, dataset.PatientWeight = HEIGHT_M, WEIGHT_KG
+    dataset.PatientSize = series.patient.height_m
+    dataset.PatientWeight = series.patient.weight_kg
     dataset.StudyInstanceUID = series.study_instance_uid
     dataset.StudyDate, dataset.StudyTime = f"{CT_AT:%Y%m%d}", f"{CT_AT:%H%M%S}"
     dataset.StudyID, dataset.AccessionNumber = "1", f"PHANTOM{series.seed}"
@@ -196,25 +259,28 @@ def _pet_header(series: Series, slices: int) -> Dataset:
     dataset.ConvolutionKernel = "gaussian 5 mm"
     dataset.CollimatorType = "NONE"
     dataset.NumberOfSlices = slices
-    dataset.RadiopharmaceuticalInformationSequence = [_dose()]
+    dataset.RadiopharmaceuticalInformationSequence = [_dose(series.tracer)]
     dataset.PatientOrientationCodeSequence = [_item(codes.SCT.Recumbent)]
     dataset.PatientOrientationCodeSequence[0].PatientOrientationModifierCodeSequence = [
-        _item(codes.SCT.Supine)
+        _item(codes.SCT.Prone if series.patient.position.endswith("P") else codes.SCT.Supine)
     ]
-    dataset.PatientGantryRelationshipCodeSequence = [_item(codes.SCT.Headfirst)]
+    is_feet_first = series.patient.position.startswith("FF")
+    dataset.PatientGantryRelationshipCodeSequence = [
+        _item(codes.SCT.FeetFirst if is_feet_first else codes.SCT.Headfirst)
+    ]
     return dataset
 
 
-def _dose() -> Dataset:
+def _dose(tracer: Tracer) -> Dataset:
     dose = Dataset()
-    dose.Radiopharmaceutical = "Fluorodeoxyglucose"
+    dose.Radiopharmaceutical = tracer.name
     dose.RadiopharmaceuticalStartTime = f"{INJECTED_AT:%H%M%S}"
     dose.RadiopharmaceuticalStartDateTime = f"{INJECTED_AT:%Y%m%d%H%M%S}"
     dose.RadionuclideTotalDose = DOSE_BQ
-    dose.RadionuclideHalfLife = HALF_LIFE_S
-    dose.RadionuclidePositronFraction = 0.967
-    dose.RadionuclideCodeSequence = [_item(codes.SCT._18Fluorine)]
-    dose.RadiopharmaceuticalCodeSequence = [_item(codes.SCT.FluorodeoxyglucoseF18)]
+    dose.RadionuclideHalfLife = tracer.half_life_s
+    dose.RadionuclidePositronFraction = tracer.positron_fraction
+    dose.RadionuclideCodeSequence = [_item(tracer.nuclide)]
+    dose.RadiopharmaceuticalCodeSequence = [_item(tracer.code)] if tracer.code else []
     return dose
 
 
@@ -227,7 +293,7 @@ def _ct_header(series: Series) -> Dataset:
     for name in ("Series", "Acquisition", "Content"):
         setattr(dataset, f"{name}Date", f"{CT_AT:%Y%m%d}")
         setattr(dataset, f"{name}Time", f"{CT_AT:%H%M%S}")
-    dataset.PatientPosition = "HFS"  # the PET says it in codes instead
+    dataset.PatientPosition = series.patient.position  # the PET says it in codes instead
     dataset.KVP, dataset.XRayTubeCurrent = 120, 60
     dataset.ExposureTime, dataset.ConvolutionKernel = 500, "STANDARD"
     dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
@@ -235,13 +301,13 @@ def _ct_header(series: Series) -> Dataset:
     return dataset
 
 
-def _time_bed(dataset: Dataset, k: int, slices: int) -> None:
+def _time_bed(dataset: Dataset, k: int, slices: int, half_life_s: float) -> None:
     """Beds from the thighs up, each with its own acquisition time; decay-corrected to the first."""
     bed = k * BEDS // slices
     acquired_at = SCAN_AT + timedelta(seconds=bed * BED_S)
     dataset.AcquisitionDate = dataset.ContentDate = f"{acquired_at:%Y%m%d}"
     dataset.AcquisitionTime = dataset.ContentTime = f"{acquired_at:%H%M%S}"
-    decay = math.log(2) / HALF_LIFE_S
+    decay = math.log(2) / half_life_s
     x = decay * BED_S
     # the moment in the frame at which the activity is the frame's average (PS3.3 C.8.9.4.1.5)
     average_s = math.log(x / (1 - math.exp(-x))) / decay
@@ -255,7 +321,8 @@ def _place(
     dataset: Dataset, series: Series, grid: Grid, k: int, modality: str, slices: int
 ) -> None:
     """Where slice k lies, what it is called, and the frame around its pixels."""
-    number = slices - k  # counted from the head, as scanners do
+    # counted from the head, as scanners do
+    number = slices - k if grid.affine[2, 0] > 0 else k + 1
     dataset.SOPInstanceUID = uid_of(series.seed, f"{modality} {number}")
     dataset.SeriesInstanceUID = uid_of(series.seed, f"series {modality}")
     dataset.InstanceNumber = number
@@ -264,7 +331,8 @@ def _place(
     x, y, z = grid.to_lps_mm((k, 0, 0))
     dz, dy, dx = grid.spacing_mm
     dataset.ImagePositionPatient = [round(float(x), 4), round(float(y), 4), round(float(z), 4)]
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    row, column = grid.affine[:3, 2] / dx, grid.affine[:3, 1] / dy
+    dataset.ImageOrientationPatient = [round(float(c), 6) for c in (*row, *column)]
     dataset.PixelSpacing, dataset.SliceThickness = [dy, dx], dz
     dataset.Rows, dataset.Columns = grid.shape[1], grid.shape[2]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"

@@ -1,0 +1,211 @@
+"""PETARSeg-11K, or another table of lesions with their images, as examples.
+
+The data set is given to approved researchers alone. Public are: a CSV table; images of 3 mm,
+192 x 192 x 352 voxels; and the authors' fields Region, Organ, Anatomic subsite, SUVmax, Slice and
+Findings (paper, section 3). How the columns and files are named is not, hence COLUMNS are names
+that may be met, others can be given, and every lesion has to prove itself: its mask lies on the
+PET's grid and holds the SUVmax that its row states.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from engine.acquisition import SuvConversion
+from engine.cohort.dataset import Example
+from engine.cohort.pairs_records import side_in, split_of, study_name
+from engine.cohort.plain import plain_acquisition
+from engine.cohort.record import NAME, SPLITS, Record, numbers_of
+from engine.cohort.stored import read_array
+from engine.errors import EngineError, GridMismatch, Unreadable
+from engine.geometry import Grid
+from engine.grounding.sites import site_of
+from engine.grounding.uptake import INTENSE, MILD, MODERATE, grades_in
+from engine.lesion import Segment
+from engine.measuring.lesions import measure
+from engine.volume import ImageReference, Mask, Scan, Volume
+
+TOLERANCE_SUV = 0.1
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "pet": ("pet", "petpath", "petfile", "petimage", "suv", "suvpath", "suvfile", "suvimage"),
+    "ct": ("ct", "ctpath", "ctfile", "ctimage"),
+    "mask": ("mask", "maskpath", "maskfile", "label", "labelpath", "segmentation", "segpath",
+             "seg", "contour", "contourpath"),
+    "mask_value": ("maskvalue", "maskid", "labelid", "labelvalue"),
+    "study": ("examid", "exam", "studyid", "study", "imageid", "petid", "caseid", "case"),
+    "patient": ("patientid", "patient", "subjectid", "subject"),
+    "text": ("findings", "finding", "description", "sentence", "text", "report"),
+    "region": ("region", "bodyregion"),
+    "organ": ("organ",),
+    "subsite": ("anatomicsubsite", "anatomicalsubsite", "subsite"),
+    "suv_max": ("suvmax", "suv"),
+    "slice": ("slice", "axialslice", "slicenumber", "slicenum"),
+    "tracer": ("tracer", "radiotracer", "radiopharmaceutical"),
+    "split": ("split", "set", "subset", "fold"),
+}  # fmt: skip
+REQUIRED = ("pet", "mask", "text", "suv_max")
+_SPLITS = {"val": "validation", "valid": "validation", "dev": "validation", "testing": "test",
+           "training": "train"}  # fmt: skip
+_GRADES = {MILD: "mild", MODERATE: "moderate", INTENSE: "intense"}
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A row that makes no example: its line in the table, and why."""
+
+    line: int
+    code: str
+    sentence: str
+
+
+def read_petarseg(
+    table: Path, images: Path, named: Mapping[str, str] | None = None
+) -> Iterator[Example | Passed]:
+    """Every row as an example, or why not; rows of one PET together, one scan in memory.
+
+    `named` gives the column of a field of COLUMNS. Raises Unreadable when a required one is not
+    known: the message lists the columns that are there.
+    """
+    rows = list(_rows(table, named or {}))
+    for _, of_pet in groupby(
+        sorted(rows, key=lambda one: one[1]["pet"]), lambda one: one[1]["pet"]
+    ):
+        yield from _of_one_pet(list(of_pet), images)
+
+
+def columns_of(header: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
+    """The column of each field that is known. Raises Unreadable."""
+    unknown = sorted(set(named) - set(COLUMNS))
+    absent = sorted(set(named.values()) - set(header))
+    if unknown or absent:
+        raise Unreadable(f"No field is {unknown}, no column is {absent}; columns: {list(header)}")
+    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in header}
+    found = dict(named)
+    for field, names in COLUMNS.items():
+        free = (plain[name] for name in names if name in plain)
+        column = next((one for one in free if one not in found.values()), None)
+        if field not in found and column is not None:
+            found[field] = column
+    lacking = [field for field in REQUIRED if field not in found]
+    if lacking:
+        raise Unreadable(
+            f"Which columns hold {', '.join(lacking)} is not known; columns: {list(header)}"
+        )
+    return found
+
+
+def _rows(table: Path, named: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
+    with table.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines)
+        columns = columns_of(reader.fieldnames or (), named)
+        for number, row in enumerate(reader, start=2):
+            yield number, {field: (row[name] or "").strip() for field, name in columns.items()}
+
+
+def _of_one_pet(rows: Sequence[tuple[int, Row]], images: Path) -> Iterator[Example | Passed]:
+    try:
+        scan = _scan(rows[0][1], images)
+    except EngineError as exc:
+        yield from (Passed(line, exc.code, str(exc)) for line, _ in rows)
+        return
+    for line, row in rows:
+        try:
+            yield _example(line, row, scan, images)
+        except EngineError as exc:
+            yield Passed(line, exc.code, str(exc))
+
+
+def _scan(row: Row, images: Path) -> Scan:
+    values, grid = read_array(_inside(images, row["pet"]))
+    count = grid.shape[0]
+    rises = grid.affine[2, 0] > 0
+    slices = tuple(
+        ImageReference("", "", None, count - k if rises else k + 1) for k in range(count)
+    )
+    pet = Volume(values.astype(np.float32), grid, "g/ml", slices, "")
+    ct = _ct(row.get("ct", ""), images)
+    suv = SuvConversion(np.ones(count), "bw", "the dataset holds SUV")
+    return Scan(pet, ct, plain_acquisition(row.get("tracer") or None), suv)
+
+
+def _ct(path: str, images: Path) -> Volume | None:
+    if not path:
+        return None
+    values, grid = read_array(_inside(images, path))
+    nowhere = (ImageReference("", "", None, None),) * grid.shape[0]
+    return Volume(values.astype(np.float32), grid, "HU", nowhere, "")
+
+
+def _example(line: int, row: Row, scan: Scan, images: Path) -> Example:
+    mask = _mask(row, scan.pet.grid, images)
+    measured = numbers_of(measure(Segment(1, "lesion", "lesion", mask, "", ""), scan))
+    _refuse_other_lesion(row["suv_max"], measured["suv_max"])
+    located = site_of(row["text"])
+    if located.name is None:
+        located = site_of(", ".join(filter(None, (row.get("subsite"), row.get("organ")))))
+    grades = grades_in(row["text"])
+    study = row.get("study") or row["pet"]
+    record = Record(
+        study_id=study if NAME.fullmatch(study) else study_name(study),
+        lesion_id=f"row-{line}",
+        split=_split(row, study),
+        site=located.name,
+        organ_group=located.organ_group,
+        region=located.region or site_of(row.get("region", "")).region,
+        laterality=side_in(located),
+        uptake=_GRADES.get(grades[0]) if grades else None,  # type: ignore[arg-type]
+        interpretation=None,
+        text=row["text"],
+        measured=measured,
+        source="petarseg-11k",
+    )
+    return Example(record, scan, mask)
+
+
+def _mask(row: Row, grid: Grid, images: Path) -> Mask:
+    values, own = read_array(_inside(images, row["mask"]))
+    if not own.coincides(grid, tolerance_mm=0.05):
+        raise GridMismatch(f"Mask {Path(row['mask']).name} is not on the grid of its PET")
+    wanted = row.get("mask_value")
+    voxels = values == float(wanted) if wanted else values > 0
+    if not voxels.any():
+        raise Unreadable(f"Mask {Path(row['mask']).name} is empty", code="empty-segment")
+    return Mask(voxels, grid)
+
+
+def _refuse_other_lesion(stated: str, measured: float) -> None:
+    try:
+        suv_max = float(stated.replace(",", "."))
+    except ValueError as exc:
+        raise Unreadable("The row's SUVmax is no number", code="no-suv") from exc
+    if abs(suv_max - measured) > TOLERANCE_SUV + 1e-6:
+        raise Unreadable(
+            f"The mask holds SUVmax {measured:.2f} and the row says {suv_max}", code="suv-differs"
+        )
+
+
+def _split(row: Row, study: str) -> str:
+    told = row.get("split", "").lower()
+    if told:
+        split = _SPLITS.get(told, told)
+        if split not in SPLITS:
+            raise Unreadable(f"No split is {told!r}", code="no-such-split")
+        return split
+    return split_of(row.get("patient") or study)
+
+
+def _inside(images: Path, path: str) -> Path:
+    """A file of the data set: the table may not name any other."""
+    found = (images / path).resolve()
+    if not path or not found.is_relative_to(images.resolve()):
+        raise Unreadable("The row names no file in the folder of images")
+    if not found.is_file():
+        raise Unreadable(f"{found.name} is not among the images", code="no-such-file")
+    return found

@@ -1,0 +1,1 @@
+"""How good a describer words lesions, against references: by wording and by what it says."""

@@ -1,0 +1,103 @@
+"""A table of lesions with NIfTI images comes in as it proves itself, line by line."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.cohort.dataset import Example, read_dataset, write_example
+from engine.cohort.petarseg import Passed, columns_of, read_petarseg
+from engine.cohort.stored import write_array
+from engine.errors import Unreadable
+from tests.unit.boxes import a_grid
+
+GRID = a_grid((20, 16, 16), (3, 3, 3))
+FIRST = {
+    "Exam_ID": "exam0001", "PET": "pet/1.nii.gz", "CT": "ct/1.nii.gz", "Label": "label/1a.nii.gz",
+    "Region": "Chest", "Organ": "Lymph node", "Anatomic_Subsite": "left axilla", "SUVmax": "7.0",
+    "Slice": "12", "Findings": "Intensely avid left axillary lymph node.", "Split": "val",
+}  # fmt: skip
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    pet = np.full(GRID.shape, 0.5, np.float32)
+    for name, at, suv in (("1a", 8, 7.0), ("1b", 3, 5.0)):
+        voxels = np.zeros(GRID.shape, np.bool_)
+        voxels[at : at + 3, 4:7, 4:7] = True
+        pet[voxels] = suv
+        write_array(folder / f"label/{name}.nii.gz", voxels, GRID)
+    write_array(folder / "pet/1.nii.gz", pet, GRID)
+    write_array(folder / "ct/1.nii.gz", np.zeros(GRID.shape, np.float32), GRID)
+    return folder
+
+
+def a_table(folder: Path, *changes: Mapping[str, str]) -> Path:
+    table = folder / "table.csv"
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(FIRST))
+        writer.writeheader()
+        writer.writerows({**FIRST, **change} for change in changes)
+    return table
+
+
+def test_lesions_come_in_and_make_a_dataset(tmp_path: Path, images: Path) -> None:
+    second = {"Label": "label/1b.nii.gz", "SUVmax": "5.04", "Findings": "Avid focus.",
+              "Organ": "Liver", "Anatomic_Subsite": "segment VIII"}  # fmt: skip
+    table = a_table(tmp_path, {}, second)
+    one, two = read_petarseg(table, images)
+    assert isinstance(one, Example)
+    assert isinstance(two, Example)
+    assert one.scan is two.scan
+    assert (one.record.site, one.record.laterality) == ("axillary LN", "left")
+    assert (one.record.uptake, one.record.split) == ("intense", "validation")
+    assert (one.record.study_id, one.record.text) == ("exam0001", FIRST["Findings"])
+    assert one.record.measured["suv_max"] == 7.0
+    assert two.record.organ_group == "Liver"  # by its columns: the words name no place
+    assert one.scan.ct is not None
+    for example in (one, two):
+        write_example(tmp_path / "out", example)
+    assert [read.record for read in read_dataset(tmp_path / "out")] == [one.record, two.record]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"SUVmax": "7.2"}, "suv-differs"),
+        ({"SUVmax": "high"}, "no-suv"),
+        ({"Label": "label/none.nii.gz"}, "no-such-file"),
+        ({"Label": "../table.csv"}, "unreadable"),
+        ({"Label": ""}, "unreadable"),
+        ({"PET": "/etc/passwd"}, "unreadable"),
+        ({"Split": "holdout"}, "no-such-split"),
+    ],
+)
+def test_a_line_that_does_not_fit_says_why(
+    tmp_path: Path, images: Path, change: Mapping[str, str], code: str
+) -> None:
+    told = list(read_petarseg(a_table(tmp_path, change, {}), images))
+    passed = [one for one in told if isinstance(one, Passed)]
+    assert [(one.line, one.code) for one in passed] == [(2, code)]
+    assert len(told) == 2
+
+
+def test_a_mask_off_the_grid_is_passed(tmp_path: Path, images: Path) -> None:
+    grid = a_grid(GRID.shape, (3, 3, 2.9))
+    write_array(images / "label/1a.nii.gz", np.ones(GRID.shape, np.bool_), grid)
+    (one,) = read_petarseg(a_table(tmp_path, {}), images)
+    assert isinstance(one, Passed)
+    assert one.code == "grid-mismatch"
+
+
+def test_columns_are_known_or_named_or_refused() -> None:
+    assert columns_of(list(FIRST), {})["mask"] == "Label"
+    header = ["scan", "roi", "words", "SUV max"]
+    with pytest.raises(Unreadable, match=r"pet, mask, text is not known; columns: \['scan'"):
+        columns_of(header, {})
+    found = columns_of(header, {"pet": "scan", "mask": "roi", "text": "words"})
+    assert found["suv_max"] == "SUV max"
+    with pytest.raises(Unreadable, match="no column is"):
+        columns_of(header, {"pet": "nowhere"})
