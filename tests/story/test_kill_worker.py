@@ -169,6 +169,24 @@ def test_a_whole_node_killed_ten_times_while_it_receives(tmp_path: Path, half: i
         _one_chain(receiver, study)
 
 
+@pytest.mark.slow
+def test_a_whole_node_killed_ten_times_in_mid_job_makes_one_report_a_study(tmp_path: Path) -> None:
+    studies = [small_study(f"mid-job {n}") for n in range(10)]
+    chance = random.Random(3)
+    port = free_port()
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=1.0)
+        for study in studies:
+            with serving(settings, port):
+                files = save(study.everything, tmp_path / study.study_uid)
+                assert storescu(port, files).returncode == 0
+                time.sleep(chance.uniform(0.5, 4.0))  # its own job, or those of studies before it
+        with serving(settings, port):
+            wait_until(lambda: len(reports_at(receiver)) == 10, within_s=60, what="every report")
+            time.sleep(2.0)  # for what should not come
+        _one_report_each(receiver, studies)
+
+
 def test_no_worker_outlives_its_listener_and_a_killed_one_comes_back(tmp_path: Path) -> None:
     studies = [small_study(f"worker {n}") for n in range(3)]
     port = free_port()
