@@ -1,9 +1,12 @@
 """Where tests find real data and real peers, and what happens when they are absent."""
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,20 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_PEERS = os.environ.get("PACSNODE_TEST_REQUIRE_PEERS") == "1"
 PEERS = ("storescu", "storescp", "dsrdump", "Orthanc", "dciodvfy", "tid1500reader")
 FROM_PACKAGES = ("dciodvfy", "dcentvfy", "tid1500reader")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo what a command run inside a test does to the process: its log, its hook for threads."""
+    root, own, hook = logging.getLogger(), logging.getLogger("pacsnode"), threading.excepthook
+    handlers, levels = list(root.handlers), (root.level, own.level)
+    yield
+    for handler in [each for each in root.handlers if each not in handlers]:
+        root.removeHandler(handler)
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
+    logging.captureWarnings(False)
+    threading.excepthook = hook
 
 
 @pytest.fixture(scope="session")
