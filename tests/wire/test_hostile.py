@@ -201,10 +201,18 @@ def test_hundreds_of_damaged_streams_leave_the_listener_as_it_was(node: Node) ->
         ):
             connection.sendall(stream[: chosen.randrange(6, len(stream) + 1)])
         if attempt % 100 == 99:
-            with Sender(node.port) as sender:
-                assert sender.echo() == 0
+            # connections that are not yet at their end may fill the share of this address
+            wait_until(lambda: _echoes(node.port), within_s=15, what="an answer")
     wait_until(lambda: threading.active_count() <= threads_before, within_s=15, what="threads")
     assert open_files() <= files_before + 2
+
+
+def _echoes(port: int) -> bool:
+    try:
+        with Sender(port) as sender:
+            return sender.echo() == 0
+    except ConnectionError:
+        return False
 
 
 # what the log says
