@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from importlib import import_module
 from pathlib import Path
 
 import nibabel
@@ -97,7 +98,7 @@ def test_quadra_headers(data: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_mirp_gives_the_same_suv(reference_objects: Path, name: str) -> None:
     """Voxel for voxel; MIRP implements the same published manual on its own."""
-    mirp = pytest.importorskip("mirp")
+    mirp = import_module("mirp")
     folder = reference_objects / f"DRO_{name}" / "PT"
     theirs = mirp.extract_images(image=str(folder), image_export_format="native")[0][0][0]
     ours, _ = suv_of(folder)
