@@ -1,6 +1,7 @@
 """What a PET series' headers state of units, dose, time and decay, as one PetAcquisition."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,9 +32,7 @@ def pet_acquisition(slices: Sequence[Attributes], flags: tuple[str, ...] = ()) -
     dose = Attributes(tuple(items[:1]))
     zone, is_ambiguous = _time_zone(slices, dose)
     acquired = [_acquired(each) for each in slices]
-    frames = tuple(
-        _frame(each, at, _shift(each, zone)) for each, at in zip(slices, acquired, strict=True)
-    )
+    frames = tuple(_frame(each, at, zone) for each, at in zip(slices, acquired, strict=True))
     series = joined(first.text("SeriesDate"), first.text("SeriesTime"))
     injected, is_time_only = _injected(dose, first, frames, series, zone)
     suv_factor, activity_factor, philips_flags = _philips(first)
@@ -147,20 +146,16 @@ def _time_zone(slices: Sequence[Attributes], dose: Attributes) -> tuple[timedelt
     return None, True
 
 
-def _shift(plane: Attributes, zone: timedelta | None) -> timedelta:
-    own = _clock(plane)
-    return zone - own if zone is not None and own is not None else timedelta()
-
-
 def _at(moment: Moment | None, zone: timedelta | None) -> datetime | None:
     return None if moment is None else moment.seen_by(zone)
 
 
-def _frame(plane: Attributes, acquired: Moment | None, shift: timedelta) -> Frame:
+def _frame(plane: Attributes, acquired: Moment | None, zone: timedelta | None) -> Frame:
+    """A slice's timing on the clock of the series: its own offset goes before that of its clock."""
     at = None
     if acquired is not None:
-        own = _clock(plane) or acquired.offset
-        at = acquired.seen_by(own) + shift
+        offset = _clock(plane) if acquired.offset is None else acquired.offset
+        at = replace(acquired, offset=offset).seen_by(zone)
     return Frame(
         acquired_at=at,
         frame_reference_time_s=_seconds(plane.number("FrameReferenceTime")),

@@ -220,6 +220,8 @@ def test_the_ge_injection_time_where_the_standard_one_is_absent() -> None:
         ("20240102030000-0500", "+0100", 60),
         ("20240101230000-0900", "+0100", 60),
         ("20240102083000+0000", "+0100", 30),
+        ("20240102100000+0100", "+0000", 60),
+        ("20240102090000", "+0000", 60),
     ],
 )
 def test_an_offset_from_utc_is_believed(injected: str, zone: str, minutes: float) -> None:
@@ -264,6 +266,24 @@ def test_an_enhanced_pets_date_times_carry_the_zone() -> None:
     )  # fmt: skip
     assert (conversion.factors, conversion.uptake_min) == (after(60), 60)
     assert conversion.reference_at == datetime(2024, 1, 2, 10)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("zone", ["+0000", "-0000", "+0100", "-0500", None])
+def test_a_frame_that_states_an_offset_is_moved_to_the_series_clock(zone: str | None) -> None:
+    """Scanned at 10:00 UTC an hour after the injection, on whatever clock the series is told."""
+    scanned = iter(("20240102120000+0200", "20240102050000-0500"))
+
+    def stated(dataset: Dataset) -> None:
+        dataset.FrameAcquisitionDateTime = next(scanned)
+
+    conversion = converted(
+        stated, DecayCorrection="NONE", CorrectedImage=["ATTN"], AcquisitionDate=None,
+        AcquisitionTime=None, ActualFrameDuration="1", TimezoneOffsetFromUTC=zone,
+        dose={"RadiopharmaceuticalStartDateTime": "20240102090000+0000",
+              "RadiopharmaceuticalStartTime": None},
+    )  # fmt: skip
+    assert conversion.uptake_min == 60
+    assert conversion.factors == pytest.approx(UNDECAYED * 2 ** (3600 / F18_S), rel=1e-6)
 
 
 def test_six_half_lives_are_the_limit() -> None:
