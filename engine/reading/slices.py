@@ -42,12 +42,12 @@ class Slice:
     @property
     def reference(self) -> ImageReference:
         """Who this plane is, for a report to refer to."""
-        number = self.attributes.number("InstanceNumber")
+        number = _own_number(self) if self.is_multi_frame else _stated_number(self.attributes)
         return ImageReference(
             sop_class_uid=self.instance.sop_class_uid,
             sop_instance_uid=self.instance.sop_instance_uid,
             frame_number=self.frame + 1 if self.is_multi_frame else None,
-            instance_number=None if number is None else int(number),
+            instance_number=number,
         )
 
 
@@ -93,6 +93,18 @@ def read_stack(paths: Sequence[Path]) -> Stack:
         series_instance_uid=first.instance.series_instance_uid,
         flags=flags,
     )
+
+
+def _stated_number(attributes: Attributes) -> int | None:
+    number = attributes.number("InstanceNumber")
+    return None if number is None else int(number)
+
+
+def _own_number(plane: Slice) -> int:
+    """The number a frame was converted from, else its place: the file's is that of all frames."""
+    own = tuple(place for place in plane.attributes.places if place is not plane.instance.header)
+    stated = _stated_number(Attributes(own))
+    return plane.frame + 1 if stated is None else stated
 
 
 def _planes(instance: Instance) -> list[Slice]:

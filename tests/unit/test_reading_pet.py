@@ -245,6 +245,7 @@ def test_legacy_converted_gives_the_same_volume_and_the_same_suv(tmp_path: Path)
     assert volume.grid.coincides(classic.grid)
     frames = [each.frame_number for each in volume.slices]
     assert sorted(f for f in frames if f is not None) == [1, 2, 3, 4, 5]
+    assert [each.instance_number for each in volume.slices] == [1, 2, 3, 4, 5]
     first, second = suv_conversion(acquisition), suv_conversion(before)
     assert isinstance(first, SuvConversion), first
     assert isinstance(second, SuvConversion)
@@ -306,6 +307,7 @@ def test_enhanced_pet(tmp_path: Path) -> None:
     assert volume.values == pytest.approx(SOME, abs=0.084)
     assert volume.unit == "Bq/ml"
     assert [each.frame_number for each in volume.slices] == [5, 4, 3, 2, 1]
+    assert [each.instance_number for each in volume.slices] == [5, 4, 3, 2, 1]
     assert volume.grid.to_lps_mm((4, 0, 0)) == pytest.approx((-60, -60, 12))
     conversion = suv_conversion(acquisition)
     assert isinstance(conversion, SuvConversion), conversion
