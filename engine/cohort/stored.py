@@ -1,8 +1,13 @@
 """Arrays with their grid in files: NumPy's .npz as this project writes it, or NIfTI."""
 
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +17,8 @@ from engine.geometry import Grid
 
 ENDINGS = (".npz", ".nii.gz", ".nii")
 TO_XYZ = [2, 1, 0]  # from k, j, i
+_CHUNK_BYTES = 1 << 22
+_PART = ".part-"  # before the name of a file that is being written: no stem begins so
 
 
 def stored_at(folder: Path, stem: str) -> Path | None:
@@ -31,20 +38,32 @@ def write_array(path: Path, values: npt.NDArray[Any], grid: Grid) -> None:
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.name.endswith(".npz"):
-        _write_nifti(path, values, grid)
-    elif values.dtype.kind == "f":  # deflating noise takes long and saves little
-        np.savez(path, values=values, affine=grid.affine)
-    else:
-        np.savez_compressed(path, values=values, affine=grid.affine)
+    with replacing(path) as part:
+        if not path.name.endswith(".npz"):
+            _write_nifti(part, values, grid)
+        elif values.dtype.kind == "f":  # deflating noise takes long and saves little
+            np.savez(part, values=values, affine=grid.affine)
+        else:
+            np.savez_compressed(part, values=values, affine=grid.affine)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; what is written there becomes `path` once it is whole."""
+    part = path.with_name(_PART + path.name)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _read_npz(path: Path) -> tuple[npt.NDArray[Any], Grid]:
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             values, affine = held["values"], held["affine"]
-    except (OSError, ValueError, KeyError, EOFError) as exc:
-        raise Unreadable(f"{path.name} does not hold `values` and `affine`") from exc
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as exc:
+        raise Unreadable(f"{path.name} does not hold `values` and `affine`, whole") from exc
     if values.ndim != 3:
         raise Unreadable(f"{path.name} holds {values.ndim} dimensions; it needs 3: k, j, i")
     return values, Grid(values.shape, affine)
@@ -53,9 +72,13 @@ def _read_npz(path: Path) -> tuple[npt.NDArray[Any], Grid]:
 def _read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid]:
     sitk = _sitk()
     try:
+        if path.name.endswith(".gz"):
+            _read_to_the_end(path)
         image = sitk.ReadImage(str(path))
-    except RuntimeError as exc:
-        raise Unreadable(f"{path.name} is no NIfTI image that can be read") from exc
+        if not path.name.endswith(".gz"):
+            _refuse_short(path, image)
+    except (OSError, EOFError, zlib.error, RuntimeError) as exc:
+        raise Unreadable(f"{path.name} is no NIfTI image that can be read, or is damaged") from exc
     values = sitk.GetArrayFromImage(image)
     if values.ndim != 3:
         raise Unreadable(f"{path.name} holds {values.ndim} dimensions; it needs 3")
@@ -64,6 +87,19 @@ def _read_nifti(path: Path) -> tuple[npt.NDArray[Any], Grid]:
     affine[:3, :3] = direction[:, TO_XYZ]
     affine[:3, 3] = image.GetOrigin()
     return values, Grid(values.shape, affine)
+
+
+def _read_to_the_end(path: Path) -> None:
+    """Check length and digest of a gzip file: ITK fills up what is cut off. Raises OSError."""
+    with gzip.open(path) as stream:
+        while stream.read(_CHUNK_BYTES):
+            pass
+
+
+def _refuse_short(path: Path, image: Any) -> None:
+    bits, offset = (float(image.GetMetaData(name)) for name in ("bitpix", "vox_offset"))
+    if path.stat().st_size < offset + image.GetNumberOfPixels() * bits / 8:
+        raise EOFError(path.name)
 
 
 def _write_nifti(path: Path, values: npt.NDArray[Any], grid: Grid) -> None:

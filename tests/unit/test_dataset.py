@@ -250,6 +250,45 @@ def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
         read_array(tmp_path / "c.npz")
 
 
+@pytest.mark.parametrize("name", ["pet.npz", "mask.npz", "pet.nii.gz", "mask.nii.gz", "pet.nii"])
+def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
+    values = np.random.default_rng(3).gamma(2.0, 2.0, SHAPE)
+    path = tmp_path / name
+    write_array(path, values > 3 if name.startswith("mask") else values, Grid(SHAPE, OBLIQUE))
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    at = len(whole) // 2  # within the values: a bit of them is not what it was
+    changed[at : at + 8] = bytes(255 - one for one in whole[at : at + 8])
+    pieces = [whole[: len(whole) // 2], whole[:-30], whole[:90], b""]
+    if not name.endswith(".nii"):  # which has no digest
+        pieces.append(bytes(changed))
+    for piece in pieces:
+        path.write_bytes(piece)
+        with pytest.raises(Unreadable, match=name):
+            read_array(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "written_by"), [("a.npz", "numpy.savez"), ("a.nii.gz", "SimpleITK.WriteImage")]
+)
+def test_a_file_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, written_by: str
+) -> None:
+    grid, path = Grid(SHAPE, OBLIQUE), tmp_path / name
+    write_array(path, np.ones(SHAPE), grid)
+
+    def broken(*told: object, **_: object) -> None:
+        place = next(Path(str(one)) for one in told if str(one).endswith(name))
+        place.write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(written_by, broken)
+    with pytest.raises(OSError, match="no space"):
+        write_array(path, np.zeros(SHAPE), grid)
+    assert read_array(path)[0].all()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
 def test_folders_without_studies_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="holds no study"):
         list(read_records(tmp_path))
