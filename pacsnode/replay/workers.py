@@ -79,6 +79,10 @@ def _serve_slot(
         slot.close()
 
 
+class _NotStarted(Exception):
+    """A process was not ready for its first case in time."""
+
+
 class _Stopped(Exception):
     """The run ends: what is under way is dropped."""
 
@@ -100,6 +104,10 @@ class _Slot:
         except _Stopped:
             self._kill()
             return None
+        except _NotStarted:
+            self._kill()
+            sentence = f"Its process did not start within {START_WITHIN_S:g} s."
+            return CaseResult.of_order(order, "failed", "process-not-started", sentence)
         except TimeoutError:
             self._kill()
             sentence = f"Took longer than {deadline_s:.0f} s."
@@ -126,7 +134,10 @@ class _Slot:
         self._process.start()
         theirs.close()
         self._pipe = ours
-        _answer(ours, stop, START_WITHIN_S)  # a case has its deadline, loading libraries its own
+        try:  # a case has its deadline, loading libraries its own
+            _answer(ours, stop, START_WITHIN_S)
+        except TimeoutError as exc:
+            raise _NotStarted from exc
         return ours
 
     def _kill(self) -> int | None:

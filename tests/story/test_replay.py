@@ -19,6 +19,7 @@ import pytest
 from pydicom import dcmread
 
 from pacsnode.errors import BadSettings
+from pacsnode.replay import workers
 from pacsnode.replay.cases import COLUMNS, CaseResult, Order
 from pacsnode.replay.run import Outcome, Request, replay
 from pacsnode.replay.workers import run_all
@@ -220,6 +221,23 @@ def test_a_case_that_kills_or_hangs_its_process_fails_alone(tmp_path: Path) -> N
         "1.0": "reported", "1.1": "process-died", "1.2": "took-too-long", "1.3": "reported",
         "1.4": "reported", "1.5": "reported",
     }  # fmt: skip
+
+
+def start_slowly(pipe: Any, work: Any) -> None:
+    """In place of a worker process: one that loads its libraries for ever."""
+    time.sleep(60)
+
+
+def test_a_process_that_does_not_start_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "START_WITHIN_S", 0.5)
+    monkeypatch.setattr(workers, "_serve", start_slowly)
+    order = Order("", "1", "1.0", "1", None, (), (), tmp_path, (), {"seed": ""}, 0.5, tmp_path)
+    done = run_all([order], die, workers=1, stop=threading.Event(), deadline_s=1000)
+    [(_, result)] = iter(done.get, None)
+    assert result.code == "process-not-started"
+    assert "did not start within 0.5 s" in result.sentence
 
 
 def iter_results(done: Any) -> list[tuple[str, CaseResult]]:
