@@ -175,6 +175,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 def _say_replayed(outcome: "Outcome", as_json: bool) -> None:
     from pacsnode.replay.manifest import manifest_of
+    from pacsnode.replay.sources import FAULTS
 
     manifest = manifest_of(outcome)
     if as_json:
@@ -187,6 +188,10 @@ def _say_replayed(outcome: "Outcome", as_json: bool) -> None:
         f"{cases['reported']} reported ({cases['done_before']} before), "
         f"{cases['refused']} refused, {cases['failed']} failed, {cases['context']} context only"
     )
+    for file in files["not_read"]:
+        if file["kind"] in FAULTS:
+            said = f"{file['kind']}: {file['origin']} {file['reason']}"
+            console.print(said, style="red", markup=False, soft_wrap=True)
     for kind, style in (("refusals", "yellow"), ("failures", "red")):
         for case in manifest[kind]:
             console.print(

@@ -20,7 +20,7 @@ from pacsnode.replay.cases import CaseResult, Ledger, Order, write_findings
 from pacsnode.replay.manifest import write_manifest
 from pacsnode.replay.planning import Plan, Planned, plan_cases
 from pacsnode.replay.reporting import report_one
-from pacsnode.replay.sources import NotRead, files_of
+from pacsnode.replay.sources import FAULTS, NotRead, Source, files_of
 from pacsnode.replay.workers import run_all
 from pacsnode.settings import Settings
 from storage.archive import Archive
@@ -61,18 +61,31 @@ class Request:
         return self.out / f"run{self.suffix}.json"
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file that is in the index, but not the first of its UID; `reason` is its outcome."""
+
+    origin: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Files:
     """What became of every file among the inputs."""
 
     counts: dict[str, int] = field(default_factory=dict)
     not_read: list[NotRead] = field(default_factory=list)
-    set_aside: list[NotRead] = field(default_factory=list)  # kept, but not the first of its UID
+    set_aside: list[SetAside] = field(default_factory=list)
     origins: dict[Path, str] = field(default_factory=dict)
 
     def count(self, outcome: str) -> None:
         """Count one more file with this outcome."""
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
+
+    def pass_over(self, file: NotRead) -> None:
+        """Count a file that is not in the index."""
+        self.count(file.kind)
+        self.not_read.append(file)
 
 
 @dataclass(slots=True)
@@ -93,7 +106,11 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether anything went wrong; a refusal is a result, not a failure."""
-        return self.stopped or any(result.outcome == "failed" for result in self.results)
+        return (
+            self.stopped
+            or any(result.outcome == "failed" for result in self.results)
+            or any(file.kind in FAULTS for file in self.files.not_read)
+        )
 
 
 def replay(request: Request, progress: Progress = lambda *_: None) -> Outcome:
@@ -175,23 +192,28 @@ def _register_and_plan(
         for number, source in enumerate(files_of(request.inputs, request.out), start=1):
             progress("reading headers", number, None)
             if isinstance(source, NotRead):
-                files.count("not-dicom" if "directory" in source.reason else "unreadable")
-                files.not_read.append(source)
-                continue
-            try:
-                kept = archive.register(source.path)
-            except (Unkeepable, DiskFault) as exc:
-                files.count("unreadable")
-                files.not_read.append(NotRead(source.origin, str(exc)))
-                continue
-            files.count(kept.outcome)
-            files.origins.setdefault(source.path, source.origin)
-            if kept.outcome in ("header-differs", "quarantined"):
-                files.set_aside.append(NotRead(source.origin, kept.outcome))
+                files.pass_over(source)
+            else:
+                _register(source, archive, files)
         return plan_cases(
             archive, request.settings, request.out, request.shard, files.origins, model,
             lambda done, total: progress("pairing", done, total),
         )  # fmt: skip
+
+
+def _register(source: Source, archive: Archive, files: Files) -> None:
+    try:
+        kept = archive.register(source.path)
+    except Unkeepable as exc:
+        files.pass_over(NotRead(source.origin, "unreadable", str(exc)))
+        return
+    except DiskFault as exc:
+        files.pass_over(NotRead(source.origin, "disk-fault", str(exc)))
+        return
+    files.count(kept.outcome)
+    files.origins.setdefault(source.path, source.origin)
+    if kept.outcome in ("header-differs", "quarantined"):
+        files.set_aside.append(SetAside(source.origin, kept.outcome))
 
 
 def _forget_index(index: Path) -> None:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
@@ -21,11 +22,18 @@ class Source:
     origin: str  # the path, or ARCHIVE!MEMBER
 
 
+# not-dicom: a DICOMDIR whose files are found without it; unreadable: no object that can be kept;
+# bad-archive, disk-fault: there may be objects in it, and none of them was seen
+Kind = Literal["not-dicom", "unreadable", "bad-archive", "disk-fault"]
+FAULTS: Final[frozenset[Kind]] = frozenset({"bad-archive", "disk-fault"})
+
+
 @dataclass(frozen=True, slots=True)
 class NotRead:
     """Something among the inputs that is no DICOM object or cannot be read, and why."""
 
     origin: str
+    kind: Kind
     reason: str
 
 
@@ -48,7 +56,9 @@ def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:
     if given.is_dir():
         for path in _walk(given, out):
             if path.name.upper() == "DICOMDIR":
-                yield NotRead(str(path), "a directory of files, which are read themselves")
+                yield NotRead(
+                    str(path), "not-dicom", "a directory of files, which are read themselves"
+                )
             else:
                 yield from _file(path, out)
     elif given.name.upper() == "DICOMDIR":
@@ -68,7 +78,7 @@ def _walk(folder: Path, out: Path) -> Iterator[Path]:
 
 def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
     if not path.is_file():  # opening a pipe would wait for ever
-        yield NotRead(str(path), "is no regular file, or a link to nothing")
+        yield NotRead(str(path), "unreadable", "is no regular file, or a link to nothing")
         return
     try:
         kind = kind_of_archive(path)
@@ -78,9 +88,9 @@ def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
         for member in unpack(path, kind, out / ".extracted"):
             yield Source(member.path, f"{path}!{member.name}")
     except BadArchive as exc:
-        yield NotRead(str(path), str(exc))
+        yield NotRead(str(path), "bad-archive", str(exc))
     except OSError as exc:
-        yield NotRead(str(path), f"cannot be read: {exc.strerror}")
+        yield NotRead(str(path), "disk-fault", f"cannot be read: {exc.strerror}")
 
 
 def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
@@ -93,7 +103,7 @@ def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
             raise InvalidDicomError
         records = list(directory.get("DirectoryRecordSequence", ()))
     except (InvalidDicomError, AttributeError, OSError, ValueError, NotImplementedError):
-        yield NotRead(str(dicomdir), "is called DICOMDIR and is none")
+        yield NotRead(str(dicomdir), "unreadable", "is called DICOMDIR and is none")
         return
     root = dicomdir.parent.resolve()
     for record in records:
@@ -103,8 +113,8 @@ def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
         parts = [stated] if isinstance(stated, str) else list(stated)
         path = root.joinpath(*parts).resolve()
         if not path.is_relative_to(root):
-            yield NotRead(str(dicomdir), "refers to a file outside its own folder")
+            yield NotRead(str(dicomdir), "unreadable", "refers to a file outside its own folder")
         elif not path.is_file():
-            yield NotRead(str(path), "is named in the DICOMDIR and is not there")
+            yield NotRead(str(path), "unreadable", "is named in the DICOMDIR and is not there")
         else:
             yield Source(path, str(path))

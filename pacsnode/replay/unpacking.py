@@ -1,20 +1,24 @@
 """Archives unpacked without trusting them: no member chooses its path, size or number."""
 
+import fcntl
 import hashlib
 import json
 import lzma
 import os
 import shutil
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 Kind = Literal["zip", "tar"]
 
+LISTING = "members.json"
 LARGEST_MEMBER = 8 << 30  # bytes
 LARGEST_TOTAL = 256 << 30
 MOST_MEMBERS = 2_000_000
@@ -55,19 +59,48 @@ def kind_of_archive(path: Path) -> Kind | None:
 def unpack(archive: Path, kind: Kind, under: Path) -> Iterator[Member]:
     """Every regular file of an archive, unpacked once under `under` by running number.
 
-    A second run finds them there. Raises BadArchive.
+    A second run finds them there, and so does a shard that comes to it at the same time. Raises
+    BadArchive; OSError where the disk, not the archive, is at fault.
     """
     folder = under / _key(archive)
-    listing = folder / "members.json"
+    listing = folder / LISTING
     if not listing.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        names = list(_unpack_all(archive, kind, folder))
-        part = listing.with_suffix(".part")
-        part.write_text(json.dumps(names), "utf-8")
-        part.rename(listing)
+        under.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            if not listing.is_file():
+                _unpack_whole(archive, kind, folder)
     for number, name in enumerate(json.loads(listing.read_text("utf-8"))):
         yield Member(folder / f"{number:07d}", name)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other shard unpacks to this folder: the disk need not hold it twice."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _unpack_whole(archive: Path, kind: Kind, folder: Path) -> None:
+    """Unpack into a folder of its own, which takes its name only when nothing is missing."""
+    for left in folder.parent.glob(f"{folder.name}.*.part"):  # by a run that was killed
+        shutil.rmtree(left)
+    part = Path(tempfile.mkdtemp(".part", f"{folder.name}.", folder.parent))
+    try:
+        names = list(_unpack_all(archive, kind, part))
+        (part / LISTING).write_text(json.dumps(names), "utf-8")
+        _take_name(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _take_name(part: Path, folder: Path) -> None:
+    try:
+        part.rename(folder)
+    except OSError as exc:
+        # on a shared disk without locks another machine may have been first
+        if not (folder / LISTING).is_file():
+            raise BadArchive(f"{folder} is in the way and not whole: remove it") from exc
 
 
 def _key(archive: Path) -> str:
@@ -90,7 +123,10 @@ def _unpack_all(archive: Path, kind: Kind, folder: Path) -> Iterator[str]:
     except (
         zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
         NotImplementedError, RuntimeError,  # zipfile: unknown method; a password is needed
+        OSError,
     ) as exc:  # fmt: skip
+        if isinstance(exc, OSError) and exc.errno is not None:
+            raise  # the disk's; gzip and bz2 report damage as an OSError without a number
         raise BadArchive(f"is a damaged or locked {kind} archive ({type(exc).__name__})") from exc
 
 

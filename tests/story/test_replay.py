@@ -171,6 +171,28 @@ def test_the_patient_is_in_no_output_but_the_reports(tmp_path: Path) -> None:
         assert b"canary" not in said.lower()
 
 
+def test_an_archive_that_cannot_be_unpacked_fails_the_run_and_costs_no_other_case(
+    tmp_path: Path,
+) -> None:
+    make_case(tmp_path / "in", "one")
+    (tmp_path / "in" / "lost.zip").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM object: no failure")
+    out = tmp_path / "out"
+    ended = subprocess.run(
+        [sys.executable, "-m", "pacsnode", "replay", tmp_path / "in", "--out", out],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stderr
+    assert "bad-archive: " in ended.stdout
+    manifest = manifest_of(out)
+    assert manifest["cases"]["reported"] == 1
+    kinds = {Path(one["origin"]).name: one["kind"] for one in manifest["files"]["not_read"]}
+    assert kinds == {"lost.zip": "bad-archive", "notes.txt": "unreadable"}
+    assert manifest["files"]["bad-archive"] == 1
+    (tmp_path / "in" / "lost.zip").unlink()
+    assert not run(tmp_path / "in", out=out).failed
+
+
 def test_an_index_of_somebody_else_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "out" / "index").mkdir(parents=True)
     (tmp_path / "out" / "index" / "theirs.txt").write_text("precious")

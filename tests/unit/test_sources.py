@@ -1,11 +1,18 @@
 """What the inputs of a replay come down to: folders, files, archives, DICOMDIRs, and traps."""
 
+import bz2
+import errno
 import io
 import os
 import subprocess
+import sys
 import tarfile
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,6 +185,84 @@ def test_a_damaged_archive_is_told_not_raised(
     found = _read([cut], tmp_path)
     assert len(found) == 1
     assert isinstance(found[0], NotRead)
+
+
+def test_shards_that_meet_at_one_archive_both_have_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [f"{number}".encode() for number in range(40)]
+    with zipfile.ZipFile(tmp_path / "shared.zip", "w") as archive:
+        for content in expected:
+            archive.writestr(content.decode(), content)
+    copied = unpacking._copy
+
+    def slowly(*told: Any) -> int:
+        time.sleep(0.002)
+        return copied(*told)
+
+    monkeypatch.setattr(unpacking, "_copy", slowly)
+    together = threading.Barrier(4)
+
+    def read(shard: int) -> list[bytes]:
+        together.wait()
+        time.sleep(0.01 * shard)
+        found = unpack(tmp_path / "shared.zip", "zip", tmp_path / "out")
+        return [member.path.read_bytes() for member in found]
+
+    with ThreadPoolExecutor(4) as shards:
+        assert list(shards.map(read, range(4))) == [expected] * 4
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_what_a_killed_run_left_half_unpacked_is_not_taken_and_does_not_stay(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(str(number), b"x")
+    killed_at_the_second = (
+        "import os, sys; from pathlib import Path; from pacsnode.replay import unpacking\n"
+        "copied, number = unpacking._copy, iter(range(9))\n"
+        "unpacking._copy = lambda *told: copied(*told) if next(number) < 1 else os._exit(9)\n"
+        "list(unpacking.unpack(Path(sys.argv[1]), 'zip', Path(sys.argv[2])))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", killed_at_the_second, tmp_path / "a.zip", tmp_path / "out"],
+        check=False,
+    )
+    assert ended.returncode == 9
+    assert list((tmp_path / "out").glob("*.part"))
+    assert len(list(unpack(tmp_path / "a.zip", "zip", tmp_path / "out"))) == 3
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_a_file_says_of_which_kind_its_fault_is(
+    objects: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 and no more")
+    damaged = bytearray(bz2.compress(objects[0].read_bytes()))
+    damaged[len(damaged) // 2 :] = b"\xff" * 99
+    (tmp_path / "bad.tar.bz2").write_bytes(damaged)
+    for name in ("bad.zip", "bad.tar.bz2"):
+        [found] = _read([tmp_path / name], tmp_path)
+        assert isinstance(found, NotRead)
+        assert found.kind == "bad-archive"
+        assert "None" not in found.reason
+    (tmp_path / "in" / "DICOMDIR").write_bytes(b"")
+    (tmp_path / "in" / "directory of nothing").symlink_to(tmp_path / "nowhere")
+    kinds = [one.kind for one in _read([tmp_path / "in"], tmp_path) if isinstance(one, NotRead)]
+    assert kinds == ["not-dicom", "unreadable"]
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(unpacking, "_copy", full)
+    with tarfile.open(tmp_path / "fine.tar", "w") as tar:
+        tar.add(objects[0])
+    [found] = _read([tmp_path / "fine.tar"], tmp_path)
+    assert isinstance(found, NotRead)
+    assert (found.kind, found.reason) == ("disk-fault", "cannot be read: No space left on device")
+    assert not list((tmp_path / "out").rglob("*.part"))
 
 
 def test_dicom_whose_preamble_says_zip_is_dicom(objects: list[Path], tmp_path: Path) -> None:
