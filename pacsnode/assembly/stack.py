@@ -142,10 +142,16 @@ def stated_slices(series: Series) -> int | None:
 
 
 def is_whole(series: Series, stack: Stack) -> bool:
-    """Whether the headers prove that nothing more of this series can come."""
-    if is_multi_frame(series):
-        return True
+    """Whether the headers prove that nothing more of this series can come.
+
+    One multi-frame object is whole by itself unless it states more slices than it has frames; of
+    a series in several of them only a stated number tells that the last has come.
+    """
     stated = stated_slices(series)
+    if is_multi_frame(series):
+        frames = sum(_stated(series, "NumberOfFrames"))
+        here = len(stack.positions_mm) or frames
+        return len(series.instances) == 1 if stated is None else here >= stated
     return stated is not None and len(stack.positions_mm) >= stated
 
 

@@ -13,7 +13,14 @@ from pacsnode.assembly.extent import Extent, cover, covered_part, extent_of_stac
 from pacsnode.assembly.slices import dot, normal_from
 from pacsnode.assembly.stack import faults_of, is_whole, stack_of, stated_slices
 from storage.records import Series
-from tests.unit.assembly_records import CT, PET, candidates, make_images
+from tests.unit.assembly_records import (
+    CT,
+    ENHANCED_PET,
+    PET,
+    candidates,
+    make_images,
+    make_instance,
+)
 
 
 def series(sop_class: str = PET, **fields: Any) -> Series:
@@ -97,6 +104,43 @@ def test_what_headers_state_of_the_number_of_slices() -> None:
     assert is_whole(series(slices=5), stack_of(series(slices=5)))
     short = series(slices=5, NumberOfSlices=6)
     assert not is_whole(short, stack_of(short))
+
+
+def enhanced(*files: tuple[float, ...], indexed: bool = True, **stated: Any) -> Series:
+    """A series of multi-frame files with frames at these places; `indexed`: the index has them."""
+    plane = ({"ImageOrientationPatient": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)},)
+    made = []
+    for nth, places in enumerate(files):
+        groups = {
+            "PerFrameFunctionalGroupsSequence": tuple(
+                {"PlanePositionSequence": ({"ImagePositionPatient": (0.0, 0.0, z)},)}
+                for z in places
+            ),
+            "SharedFunctionalGroupsSequence": ({"PlaneOrientationSequence": plane},),
+        }
+        fields = {"NumberOfFrames": len(places), **(groups if indexed else {}), **stated}
+        made.append(make_instance(ENHANCED_PET, f"enhanced {nth}", **fields))
+    (only,) = candidates(*made)
+    return only
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize(
+    ("files", "stated", "whole"),
+    [
+        ([(0, 3, 6)], {}, True),
+        ([(0, 3, 6)], {"NumberOfSlices": 3}, True),
+        ([(0, 3, 6)], {"NumberOfSlices": 6}, False),  # the other half is a file of its own
+        ([(0, 3, 6), (9, 12, 15)], {"NumberOfSlices": 6}, True),
+        ([(0, 3, 6), (9, 12, 15)], {"NumberOfSlices": 9}, False),
+        ([(0, 3, 6), (9, 12, 15)], {}, False),  # two files: a third may come
+    ],
+)
+def test_a_multi_frame_series_is_whole_when_nothing_more_can_come(
+    files: list[tuple[float, ...]], stated: dict[str, int], whole: bool, indexed: bool
+) -> None:
+    found = enhanced(*files, indexed=indexed, **stated)
+    assert is_whole(found, stack_of(found)) == whole
 
 
 def test_cover_of_stacks_that_look_the_other_way() -> None:
