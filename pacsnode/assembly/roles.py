@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engine.reading.roles import default_role
 from pacsnode.assembly.attributes import Attributes, code, items, number, text
 from pacsnode.assembly.kinds import SEGMENTATION_CLASSES
+from pacsnode.assembly.senders import is_from
 from pacsnode.settings import RoleRule
 from storage.records import Instance
 
@@ -82,6 +83,6 @@ def _first_fit(mask: Instance, label: str, rules: Sequence[RoleRule]) -> RoleRul
 
 
 def _fits(mask: Instance, label: str, rule: RoleRule) -> bool:
-    if rule.calling_ae is not None and rule.calling_ae != (mask.calling_ae or "").strip():
+    if not is_from(mask, rule.calling_ae):
         return False
     return rule.label is None or re.search(rule.label, label, re.IGNORECASE) is not None

@@ -7,6 +7,7 @@ from datetime import datetime
 from pacsnode.assembly.attributes import items, moment, text
 from pacsnode.assembly.ours import is_ours
 from pacsnode.assembly.references import references_of
+from pacsnode.assembly.senders import is_from
 from pacsnode.settings import Assembly, Supersession
 from storage.records import Instance
 
@@ -75,7 +76,7 @@ def _tracking_uids(mask: Instance) -> set[str]:
 
 def _fit(rule: Supersession, one: Instance, other: Instance) -> bool:
     """Both descriptions fit the pattern, with the same words in its groups."""
-    if rule.calling_ae is not None and {one.calling_ae, other.calling_ae} != {rule.calling_ae}:
+    if not all(is_from(each, rule.calling_ae) for each in (one, other)):
         return False
     matches = [
         re.search(

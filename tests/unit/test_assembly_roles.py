@@ -84,6 +84,24 @@ def test_rules_by_label_and_sender_are_taken_in_order() -> None:
     assert told[1].reason == "role rule 2 of the settings says so"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "sender", "fits"),
+    [
+        (r"^PLAN\d+$", "PLAN12", True),
+        (r"^PLAN\d+$", "XPLAN12", False),
+        ("plan", "TPLANNING ", True),  # searched, without regard to case
+        ("A|B", "B", True),
+        ("", "ANYONE", True),
+        ("", None, False),
+        (".*", " ", False),
+    ],
+)
+def test_a_sender_is_searched_for_a_pattern(pattern: str, sender: str | None, fits: bool) -> None:
+    mask = make_seg(calling_ae=sender)
+    context = RoleRule(calling_ae=pattern, role="context")
+    assert lesions(mask, context) == (() if fits else (1,))
+
+
 def test_without_a_sender_a_rule_by_sender_does_not_fit() -> None:
     mask = make_seg(calling_ae=None)
     assert lesions(mask, RoleRule(calling_ae="PLANNING", role="context")) == (1,)

@@ -124,6 +124,20 @@ def test_an_rtstruct_needs_a_rule() -> None:
     assert earlier_version(two, (one, other), sender) is None
 
 
+def test_a_rule_names_senders_by_a_pattern() -> None:
+    def drawn(name: str, minute: int, sender: str | None) -> Instance:
+        described = {"SeriesDescription": "Lesions", "calling_ae": sender}
+        return save(name, minute, tracking=f"2.25.{minute}", **described)
+
+    one, two = drawn("one", 1, "READING1"), drawn("two", 2, "READING2")
+    for pattern, fits in ((r"^reading\d$", True), ("READING1", False), ("OTHER", False)):
+        rule = Supersession(calling_ae=pattern, series_description="^lesions")
+        found = earlier_version(two, (one,), Assembly(supersession=(rule,)))
+        assert (found is one) is fits, pattern
+    anyone = Assembly(supersession=(Supersession(calling_ae=".*", series_description=""),))
+    assert earlier_version(two, (drawn("one", 1, None),), anyone) is None
+
+
 def test_the_two_structure_sets_of_one_study_are_no_versions() -> None:
     on_pet = make_rtstruct("on pet", on=PET_IMAGES, **VIEWER)
     on_ct = make_rtstruct("on ct", on=make_images(CT, "ct"), received_at=later(9), **VIEWER)
