@@ -70,7 +70,7 @@ class Batches(Generic[Item, Answer]):
 
         A batch waits a little for what is announced. No more items are made than can soon run: the
         function blocks until there is room. An item that cannot be made is answered like one that
-        fails alone. Raises ModelFault once the thread has ended.
+        fails alone. Raises ModelFault once the thread has ended, or has to.
         """
         self._expect(count)
         coming = count
@@ -80,13 +80,14 @@ class Batches(Generic[Item, Answer]):
             answer: Future[Answer | Unable] = Future()
             self._room.acquire()
             try:
-                item = make()
-            except Exception as exc:  # noqa: BLE001 - one item must not cost the others
+                failure = self._make(make, answer)
+            except BaseException:
+                self._room.release()
+                raise
+            if failure is not None:
                 self._room.release()
                 self._expect(-1)
-                answer.set_result(failure_of(exc))
-            else:
-                self._queue(item, answer)
+                answer.set_result(failure)
             coming -= 1
             return answer
 
@@ -107,10 +108,30 @@ class Batches(Generic[Item, Answer]):
             self._announced += count
             self._state.notify_all()
 
+    def _make(self, make: Callable[[], Item], answer: Future[Answer | Unable]) -> Unable | None:
+        """Make an item and let it wait; or say why it cannot be made. Raises ModelFault."""
+        try:
+            item = make()
+        except Exception as exc:  # noqa: BLE001 - one item must not cost the others
+            failure = failure_of(exc)
+            is_of_the_item = isinstance(exc, EngineError) or is_out_of_memory(exc)
+        else:
+            self._queue(item, answer)
+            return None
+        if not self._must_end() and not is_of_the_item and not self._is_alive():
+            self._lose_device()
+        if self._must_end():  # the failure may come of ending: it says nothing of a lesion
+            raise self._reason_to_refuse()
+        return failure
+
+    def _lose_device(self) -> None:
+        with self._state:
+            self._dead = ModelFault("The device of the model no longer answers", code="device-lost")
+            self._state.notify_all()
+
     def _queue(self, item: Item, answer: Future[Answer | Unable]) -> None:
         with self._state:
             if self._must_end():
-                self._room.release()
                 raise self._reason_to_refuse()
             self._waiting.append((item, answer))
             self._announced -= 1
@@ -195,7 +216,7 @@ class Batches(Generic[Item, Answer]):
             self.limit = max(1, min(self.limit, len(piece) // 2))
             self._make_room()
         elif not self._is_alive():
-            self._dead = ModelFault("The device of the model no longer answers", code="device-lost")
+            self._lose_device()
             self._refuse(piece)
         return failure if self._dead is None else None
 

@@ -209,6 +209,68 @@ def test_what_cannot_be_made_is_answered_and_takes_no_room() -> None:
         assert time.monotonic() - began < 0.8  # nothing of an earlier call is still waited for
 
 
+def test_a_device_lost_while_an_item_is_made_is_no_verdict_on_it() -> None:
+    gate, running = threading.Event(), threading.Event()
+
+    def run(items: Sequence[int]) -> list[int]:
+        running.set()
+        gate.wait(10)
+        return list(items)
+
+    def fail() -> int:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    with batches(run, limit=1, is_alive=lambda: False) as made:
+        with made.announced(2) as give:
+            under_way = give(lambda: 1)
+            assert running.wait(5)
+            with pytest.raises(ModelFault) as caught:
+                give(fail)
+        assert caught.value.code == "device-lost"
+        gate.set()
+        assert under_way.result(5) == 1  # had been computed
+        made._thread.join(5)
+        assert not made._thread.is_alive()  # woken to end, though nothing else comes
+        for _ in range(5):  # more than there is room for
+            with pytest.raises(ModelFault) as caught, made.announced(1) as give:
+                give(lambda: 2)
+            assert caught.value.code == "device-lost"
+
+
+@pytest.mark.parametrize("failure", [UnusableCase("No views"), torch.OutOfMemoryError("x")])
+def test_what_says_nothing_of_the_device_does_not_end_the_thread(failure: Exception) -> None:
+    def fail() -> int:
+        raise failure
+
+    with batches(Run(), is_alive=lambda: False) as made:
+        with made.announced(1) as give:
+            assert isinstance(give(fail).result(1), Unable)
+        assert hand_in(made, [1]) == [2]
+
+
+def test_what_fails_to_be_made_while_ending_is_refused() -> None:
+    making, go_on = threading.Event(), threading.Event()
+
+    def fail() -> int:
+        making.set()
+        go_on.wait(10)
+        raise RuntimeError("the device went away under it")
+
+    made: Batches[int, int] = Batches(Run(), limit=1, gather_s=0.01)
+    with ThreadPoolExecutor(1) as pool:
+
+        def one() -> object:
+            with made.announced(1) as give:
+                return give(fail).result(5)
+
+        answer = pool.submit(one)
+        assert making.wait(5)
+        made.stop()
+        go_on.set()
+        with pytest.raises(ModelFault, match="stopped"):
+            answer.result(5)
+
+
 @pytest.mark.parametrize(
     ("exc", "is_short"),
     [
