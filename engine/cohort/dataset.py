@@ -1,5 +1,6 @@
 """Lesions with their images and their words in a folder: docs/reference/dataset.md."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ from pydicom.uid import PositronEmissionTomographyImageStorage, generate_uid
 from engine.acquisition import SuvConversion
 from engine.cohort.plain import plain_acquisition
 from engine.cohort.record import Record, line_of, numbers_of, record_of
-from engine.cohort.stored import read_array, stored_at, write_array
+from engine.cohort.stored import read_array, replacing, stored_at, write_array
 from engine.errors import GridMismatch, Unreadable
 from engine.geometry import Grid
+from engine.grounding.lasting import kept_with
 from engine.volume import ImageReference, Mask, Scan, Volume
 
 __all__ = [
-    "Example", "Record", "Regions", "numbered_from_the_head", "numbers_of", "read_dataset",
-    "read_records", "read_regions", "read_scan", "write_example", "write_regions",
+    "Example", "Record", "Regions", "lesions_of", "numbered_from_the_head", "numbers_of",
+    "read_dataset", "read_records", "read_regions", "read_scan", "write_example", "write_regions",
 ]  # fmt: skip
 
 VERSION = 1
@@ -97,21 +99,29 @@ def read_regions(study: Path) -> Regions | None:
 def write_example(folder: Path, example: Example, ending: str = ".npz") -> None:
     """Add a lesion; its study's images are written with the first. `ending`: .npz or .nii.gz.
 
-    Raises Unreadable when the study has a lesion of this name, GridMismatch when the mask is not on
-    the PET's grid.
+    Raises Unreadable when the study has a lesion of this name or another PET, GridMismatch when the
+    mask is not on the PET's grid.
     """
     record, scan = example.record, example.scan
     study = folder / record.study_id
     if not example.mask.grid.coincides(scan.pet.grid):
         raise GridMismatch(f"The mask of {record.study_id}/{record.lesion_id} is not on the PET")
     if (study / _RECORDS).is_file():
-        if any(one.lesion_id == record.lesion_id for one in _records_of(study)):
+        if record.lesion_id in lesions_of(study):
             raise Unreadable(f"Study {record.study_id} has a lesion {record.lesion_id} already")
+        _refuse_other_pet(study, scan.pet)
     else:
         _write_study(study, scan, ending)
     write_array(study / "masks" / f"{record.lesion_id}{ending}", example.mask.voxels, scan.pet.grid)
     with (study / _RECORDS).open("a", encoding="utf-8") as lines:
         lines.write(line_of(record) + "\n")
+
+
+def lesions_of(study: Path) -> dict[str, Record]:
+    """The records of one study's folder by lesion_id; none where there is no such folder."""
+    if not (study / _RECORDS).is_file():
+        return {}
+    return {one.lesion_id: one for one in _records_of(study)}
 
 
 def write_regions(
@@ -203,6 +213,16 @@ def _uid(study_id: str, kind: str, k: int = -1) -> str:
     return str(generate_uid(entropy_srcs=[study_id, kind, str(k)]))
 
 
+def _refuse_other_pet(study: Path, pet: Volume) -> None:
+    stored = _told_of(study).get("pet_sha256") or _digest(_found(study, "pet")[0])
+    if stored != kept_with([pet.values], "digest", lambda: _digest(pet.values)):
+        raise Unreadable(f"Study {study.name} holds another PET than this lesion was drawn on")
+
+
+def _digest(values: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values, "<f4").tobytes()).hexdigest()
+
+
 def _write_study(study: Path, scan: Scan, ending: str) -> None:
     if scan.pet.unit != "g/ml":
         raise Unreadable(
@@ -216,6 +236,7 @@ def _write_study(study: Path, scan: Scan, ending: str) -> None:
     told: dict[str, Any] = {
         "version": VERSION,
         "tracer": tracer or (code.meaning if code else None),
+        "pet_sha256": _digest(scan.pet.values),
     }
     told["frame_of_reference_uid"] = scan.pet.grid.frame_of_reference_uid
     numbers = [one.instance_number for one in scan.pet.slices]
@@ -226,4 +247,5 @@ def _write_study(study: Path, scan: Scan, ending: str) -> None:
 
 def _write_told(study: Path, told: Mapping[str, Any]) -> None:
     study.mkdir(parents=True, exist_ok=True)
-    (study / _STUDY).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    with replacing(study / _STUDY) as part:
+        part.write_text(json.dumps(told, indent=1) + "\n", "utf-8")

@@ -8,7 +8,10 @@ PET's grid and holds the SUVmax that its row states.
 """
 
 import csv
+import hashlib
+import math
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.acquisition import SuvConversion
-from engine.cohort.dataset import Example
+from engine.cohort.dataset import Example, lesions_of
 from engine.cohort.pairs_records import side_in, split_of, study_name
 from engine.cohort.plain import plain_acquisition
 from engine.cohort.record import NAME, SPLITS, Record, numbers_of
@@ -53,7 +56,20 @@ _SPLITS = {"val": "validation", "valid": "validation", "dev": "validation", "tes
            "training": "train"}  # fmt: skip
 _GRADES = {MILD: "mild", MODERATE: "moderate", INTENSE: "intense"}
 
-Row = Mapping[str, str]
+THERE_ALREADY, ANOTHER_LESION = "there-already", "another-lesion"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of the table under the names of COLUMNS, and the study's name in the dataset."""
+
+    line: int
+    cells: Mapping[str, str]
+    study_id: str
+
+    @property
+    def lesion_id(self) -> str:
+        return f"row-{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +82,27 @@ class Passed:
 
 
 def read_petarseg(
-    table: Path, images: Path, named: Mapping[str, str] | None = None
+    table: Path, images: Path, named: Mapping[str, str] | None = None, out: Path | None = None
 ) -> Iterator[Example | Passed]:
     """Every row as an example, or why not; rows of one PET together, one scan in memory.
 
-    `named` gives the column of a field of COLUMNS. Raises Unreadable when a required one is not
-    known: the message lists the columns that are there.
+    `named` gives the column of a field of COLUMNS. A lesion that the dataset `out` holds already is
+    passed before any image is opened. Raises Unreadable when a required column is not known: the
+    message lists those that are there.
     """
-    rows = list(_rows(table, named or {}))
+    rows = list(_named(list(_rows(table, named or {}))))
     for _, of_pet in groupby(
-        sorted(rows, key=lambda one: one[1]["pet"]), lambda one: one[1]["pet"]
+        sorted(rows, key=lambda one: one.cells["pet"]), lambda one: one.cells["pet"]
     ):
-        yield from _of_one_pet(list(of_pet), images)
+        left = []
+        for row in of_pet:
+            passed = _before(row, out) if out is not None else None
+            if passed is not None:
+                yield passed
+            else:
+                left.append(row)
+        if left:
+            yield from _of_one_pet(left, images)
 
 
 def columns_of(header: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
@@ -101,7 +126,7 @@ def columns_of(header: Sequence[str], named: Mapping[str, str]) -> dict[str, str
     return found
 
 
-def _rows(table: Path, named: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
+def _rows(table: Path, named: Mapping[str, str]) -> Iterator[tuple[int, Mapping[str, str]]]:
     with table.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
         columns = columns_of(reader.fieldnames or (), named)
@@ -109,20 +134,57 @@ def _rows(table: Path, named: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
             yield number, {field: (row[name] or "").strip() for field, name in columns.items()}
 
 
-def _of_one_pet(rows: Sequence[tuple[int, Row]], images: Path) -> Iterator[Example | Passed]:
+def _named(rows: Sequence[tuple[int, Mapping[str, str]]]) -> Iterator[_Row]:
+    """The rows with the names of their studies: of several PETs each is a study of its own."""
+    pets: dict[str, set[str]] = defaultdict(set)
+    for _, cells in rows:
+        pets[_study(cells)].add(cells["pet"])
+    for line, cells in rows:
+        study, pet = _study(cells), cells["pet"]
+        name, key = study, study
+        if len(pets[study]) > 1:
+            name = f"{study}-{hashlib.sha256(pet.encode()).hexdigest()[:8]}"
+            key = f"{study} {pet}"
+        yield _Row(line, cells, name if NAME.fullmatch(name) else study_name(key))
+
+
+def _study(cells: Mapping[str, str]) -> str:
+    return cells.get("study") or cells["pet"]
+
+
+def _before(row: _Row, out: Path) -> Passed | None:
+    """Whether an earlier run brought in this row, or another one of its name."""
+    there = lesions_of(out / row.study_id).get(row.lesion_id)
+    if there is None:
+        return None
+    name = f"{row.study_id}/{row.lesion_id}"
+    stated, measured = _number(row.cells["suv_max"]), there.measured.get("suv_max")
+    is_near = (
+        stated is not None
+        and measured is not None
+        and abs(stated - measured) <= TOLERANCE_SUV + 1e-6
+    )
+    if is_near and there.text == row.cells["text"]:
+        return Passed(row.line, THERE_ALREADY, f"{name} is in the dataset already")
+    return Passed(
+        row.line, ANOTHER_LESION, f"{name} is in the dataset already, and is another lesion"
+    )
+
+
+def _of_one_pet(rows: Sequence[_Row], images: Path) -> Iterator[Example | Passed]:
     try:
-        scan = _scan(rows[0][1], images)
+        scan = _scan(rows[0].cells, images)
     except EngineError as exc:
-        yield from (Passed(line, exc.code, str(exc)) for line, _ in rows)
+        yield from (Passed(row.line, exc.code, str(exc)) for row in rows)
         return
-    for line, row in rows:
+    for row in rows:
         try:
-            yield _example(line, row, scan, images)
+            yield _example(row, scan, images)
         except EngineError as exc:
-            yield Passed(line, exc.code, str(exc))
+            yield Passed(row.line, exc.code, str(exc))
 
 
-def _scan(row: Row, images: Path) -> Scan:
+def _scan(row: Mapping[str, str], images: Path) -> Scan:
     values, grid = read_array(_inside(images, row["pet"]))
     count = grid.shape[0]
     rises = grid.affine[2, 0] > 0
@@ -143,7 +205,8 @@ def _ct(path: str, images: Path) -> Volume | None:
     return Volume(values.astype(np.float32), grid, "HU", nowhere, "")
 
 
-def _example(line: int, row: Row, scan: Scan, images: Path) -> Example:
+def _example(told: _Row, scan: Scan, images: Path) -> Example:
+    row = told.cells
     mask = _mask(row, scan.pet.grid, images)
     measured = numbers_of(measure(Segment(1, "lesion", "lesion", mask, "", ""), scan))
     _refuse_other_lesion(row["suv_max"], measured["suv_max"])
@@ -151,11 +214,10 @@ def _example(line: int, row: Row, scan: Scan, images: Path) -> Example:
     if located.name is None:
         located = site_of(", ".join(filter(None, (row.get("subsite"), row.get("organ")))))
     grades = grades_in(row["text"])
-    study = row.get("study") or row["pet"]
     record = Record(
-        study_id=study if NAME.fullmatch(study) else study_name(study),
-        lesion_id=f"row-{line}",
-        split=_split(row, study),
+        study_id=told.study_id,
+        lesion_id=told.lesion_id,
+        split=_split(row),
         site=located.name,
         organ_group=located.organ_group,
         region=located.region or site_of(row.get("region", "")).region,
@@ -169,7 +231,7 @@ def _example(line: int, row: Row, scan: Scan, images: Path) -> Example:
     return Example(record, scan, mask)
 
 
-def _mask(row: Row, grid: Grid, images: Path) -> Mask:
+def _mask(row: Mapping[str, str], grid: Grid, images: Path) -> Mask:
     values, own = read_array(_inside(images, row["mask"]))
     if not own.coincides(grid, tolerance_mm=0.05):
         raise GridMismatch(f"Mask {Path(row['mask']).name} is not on the grid of its PET")
@@ -181,24 +243,31 @@ def _mask(row: Row, grid: Grid, images: Path) -> Mask:
 
 
 def _refuse_other_lesion(stated: str, measured: float) -> None:
-    try:
-        suv_max = float(stated.replace(",", "."))
-    except ValueError as exc:
-        raise Unreadable("The row's SUVmax is no number", code="no-suv") from exc
+    suv_max = _number(stated)
+    if suv_max is None:
+        raise Unreadable("The row's SUVmax is no number", code="no-suv")
     if abs(suv_max - measured) > TOLERANCE_SUV + 1e-6:
         raise Unreadable(
             f"The mask holds SUVmax {measured:.2f} and the row says {suv_max}", code="suv-differs"
         )
 
 
-def _split(row: Row, study: str) -> str:
+def _number(written: str) -> float | None:
+    try:
+        number = float(written.replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _split(row: Mapping[str, str]) -> str:
     told = row.get("split", "").lower()
     if told:
         split = _SPLITS.get(told, told)
         if split not in SPLITS:
             raise Unreadable(f"No split is {told!r}", code="no-such-split")
         return split
-    return split_of(row.get("patient") or study)
+    return split_of(row.get("patient") or _study(row))
 
 
 def _inside(images: Path, path: str) -> Path:

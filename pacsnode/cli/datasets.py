@@ -107,27 +107,33 @@ def petarseg(
 ) -> None:
     """Bring in PETARSeg-11K, or another table of lesions with NIfTI images.
 
-    A lesion comes in when its mask holds the SUVmax that its line states. Exit code 1 where none
-    does.
+    A lesion comes in when its mask holds the SUVmax that its line states. A run that broke off is
+    taken up. Exit code 1 where no lesion comes in or is there.
     """
     from engine.cohort.dataset import write_example
-    from engine.cohort.petarseg import Passed, read_petarseg
+    from engine.cohort.petarseg import THERE_ALREADY, Passed, read_petarseg
+    from engine.errors import UnusableCase
 
     named = dict(_field(text) for text in column or ())
     counts: Counter[str] = Counter()
-    for one in read_petarseg(table, images, named):
+    for one in read_petarseg(table, images, named, out):
         if isinstance(one, Passed):
             counts[one.code] += 1
-            errors.print(f"Line {one.line}: {one.sentence}", markup=False, soft_wrap=True)
-        else:
+            if one.code != THERE_ALREADY:
+                errors.print(f"Line {one.line}: {one.sentence}", markup=False, soft_wrap=True)
+            continue
+        try:
             write_example(out, one)
             counts["lesions"] += 1
+        except UnusableCase as exc:
+            counts[exc.code] += 1
+            errors.print(str(exc), markup=False, soft_wrap=True)
     if as_json:
         print_json(dict(counts))
     else:
         for code, count in counts.most_common():
             console.print(f"{code}: {count}")
-    raise typer.Exit(DONE if counts["lesions"] else FAILED)
+    raise typer.Exit(DONE if counts["lesions"] + counts[THERE_ALREADY] else FAILED)
 
 
 @dataset.command()

@@ -189,6 +189,26 @@ def test_a_lesion_is_written_once(tmp_path: Path) -> None:
     assert len(list(read_dataset(tmp_path))) == 1
 
 
+@pytest.mark.parametrize("ending", [".npz", ".nii.gz"])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_mask_goes_to_the_pet_it_was_drawn_on(tmp_path: Path, ending: str, told: bool) -> None:
+    first = an_example()
+    write_example(tmp_path, first, ending)
+    study = tmp_path / "study-1"
+    if not told:  # a folder made by hand names no digest
+        (study / "study.json").unlink()
+    other = a_scan(SHAPE, seed=99, affine=OBLIQUE)
+    strange = Example(a_record("study-1", "lesion-2"), other, first.mask)
+    with pytest.raises(Unreadable, match="study-1 holds another PET"):
+        write_example(tmp_path, strange, ending)
+    assert not (study / f"masks/lesion-2{ending}").exists()
+    same = replace(first.scan, pet=replace(first.scan.pet, values=first.scan.pet.values.copy()))
+    write_example(tmp_path, Example(a_record("study-1", "lesion-2"), same, first.mask), ending)
+    read = list(read_dataset(tmp_path))
+    write_example(tmp_path, replace(read[0], record=a_record("study-1", "lesion-3")), ending)
+    assert len(list(read_dataset(tmp_path))) == 3
+
+
 def test_a_pet_without_suv_is_refused(tmp_path: Path) -> None:
     one = an_example()
     scan = replace(one.scan, pet=replace(one.scan.pet, unit="Bq/ml"))

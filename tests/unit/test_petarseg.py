@@ -1,16 +1,19 @@
 """A table of lesions with NIfTI images comes in as it proves itself, line by line."""
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from engine.cohort.dataset import Example, read_dataset, write_example
 from engine.cohort.petarseg import Passed, columns_of, read_petarseg
 from engine.cohort.stored import write_array
 from engine.errors import Unreadable
+from pacsnode.cli import app
 from tests.unit.boxes import a_grid
 
 GRID = a_grid((20, 16, 16), (3, 3, 3))
@@ -63,11 +66,73 @@ def test_lesions_come_in_and_make_a_dataset(tmp_path: Path, images: Path) -> Non
     assert [read.record for read in read_dataset(tmp_path / "out")] == [one.record, two.record]
 
 
+@pytest.fixture
+def late(images: Path) -> dict[str, str]:
+    """A line of the same examination with a PET of its own, hot where no other is."""
+    voxels = np.zeros(GRID.shape, np.bool_)
+    voxels[14:17, 9:12, 9:12] = True
+    write_array(images / "label/2a.nii.gz", voxels, GRID)
+    write_array(images / "pet/2.nii.gz", np.where(voxels, 4.0, 0.5).astype(np.float32), GRID)
+    return {"PET": "pet/2.nii.gz", "CT": "", "Label": "label/2a.nii.gz", "SUVmax": "4.0"}
+
+
+def test_a_study_of_two_pets_makes_two_studies(
+    tmp_path: Path, images: Path, late: dict[str, str]
+) -> None:
+    """A mask must never lie on the PET of another line."""
+    for one in read_petarseg(a_table(tmp_path, {}, late, {**late, "Split": ""}), images):
+        assert isinstance(one, Example)
+        write_example(tmp_path / "out", one)
+    read = list(read_dataset(tmp_path / "out"))
+    assert len({one.record.study_id for one in read}) == 2
+    assert all(one.record.study_id.startswith("exam0001-") for one in read)
+    for one in read:
+        highest = float(one.scan.pet.values[one.mask.voxels].max())
+        assert highest == one.record.measured["suv_max"]
+    (other,) = read_petarseg(a_table(tmp_path, {"Split": "", **late}), images)
+    assert isinstance(other, Example)
+    assert other.record.study_id == "exam0001"  # one PET alone: the study's own name
+
+
+def test_a_run_that_broke_off_is_taken_up(
+    tmp_path: Path, images: Path, late: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    called = ["dataset", "petarseg", str(tmp_path / "table.csv"), str(images), "--out", str(out)]
+
+    def run() -> tuple[int, dict[str, int]]:
+        ran = CliRunner().invoke(app, [*called, "--json"])
+        return ran.exit_code, json.loads(ran.stdout)
+
+    a_table(tmp_path, {})
+    assert run() == (0, {"lesions": 1})
+    late |= {"Exam_ID": "exam0002"}
+    second = {"Label": "label/1b.nii.gz", "SUVmax": "5.04"}
+    a_table(tmp_path, {}, second, late)
+    assert run() == (0, {"there-already": 1, "lesions": 2})
+    monkeypatch.setattr("engine.cohort.petarseg.read_array", None)  # no image is opened again
+    assert run() == (0, {"there-already": 3})
+    assert len(list(read_dataset(out))) == 3
+
+
+@pytest.mark.parametrize("change", [{"Findings": "Another."}, {"SUVmax": "7.3"}])
+def test_a_table_that_changed_is_no_run_to_be_taken_up(
+    tmp_path: Path, images: Path, change: dict[str, str]
+) -> None:
+    (one,) = read_petarseg(a_table(tmp_path, {}), images)
+    assert isinstance(one, Example)
+    write_example(tmp_path / "out", one)
+    (passed,) = read_petarseg(a_table(tmp_path, change), images, out=tmp_path / "out")
+    assert isinstance(passed, Passed)
+    assert (passed.code, passed.line) == ("another-lesion", 2)
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
         ({"SUVmax": "7.2"}, "suv-differs"),
         ({"SUVmax": "high"}, "no-suv"),
+        ({"SUVmax": "nan"}, "no-suv"),
         ({"Label": "label/none.nii.gz"}, "no-such-file"),
         ({"Label": "../table.csv"}, "unreadable"),
         ({"Label": ""}, "unreadable"),
