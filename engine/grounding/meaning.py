@@ -66,9 +66,29 @@ _SLICE_BEFORE = re.compile(
 _NOT_A_PET_SLICE = re.compile(r"(?<!pet/)(?<!pet /)(?<!pet / )\bct\b|\bmr|coronal|sagittal", re.I)
 _TOTAL_AFTER = re.compile(rf"\s*(?:of|/)\s*{ATOM.pattern}", re.I)
 _SERIES_BEFORE = re.compile(r"\b(?:series|ser?)\b\.?(?:[\s:#=(]|\b(?:number|no)\b\.?)*$", re.I)
-_VOLUME_BEFORE = re.compile(rf"\b(?:volumes?|MTV)(?P<between>{_FILLER})$", re.I)
-_GLYCOLYSIS_BEFORE = re.compile(
-    rf"\b(?:TLG|total\s+lesion\s+glycolysis)(?P<between>{_FILLER})$", re.I
+_VOLUME_BEFORE = re.compile(
+    rf"\b(?:volumes?|MTV|(?P<glycolysis>TLG|glycolysis))\b(?:\s*\((?:MTV|TLG)\))?"
+    rf"(?P<between>{_FILLER})$",
+    re.I,
+)
+_GRAMS = re.compile(r"\s*-?\s*(?:g(?:rams?)?|SUV\s*[*.x]?\s*(?:ml|cc|cm3))(?![\w/])", re.I)
+_PER_VOLUME = re.compile(r"\s*[*.x]\s*(?:ml|cc|cm3)(?!\w)", re.I)  # g/mL x cm3
+# What may follow a number that has no unit; any other word might be one.
+_NO_UNIT_FOLLOWS = re.compile(
+    r"\s*(?:$|[^\w\s-]|-(?!\w)|[\x00-\x02]|(?:and|or|with|without|in|on|at|of|for|within|near|along"
+    r"|but|which|that|is|was|has|from|to|than|as|by|consistent|suspicious|compatible|likely|seen|noted"
+    r"|previously|compared|versus|vs|now|axial|slice|image|series|pet|ct|TLG|MTV|volume|total)\b)",
+    re.I,
+)
+_UNKNOWN_UNIT = re.compile(r"[\s-]*[^\W\d_][^\s,;:()\[\]\d]*(?<![.!?])")
+_LITRE_OR_LEFT = re.compile(r"[\s-]*l", re.I)
+_FLUID_BEFORE = re.compile(
+    r"\b(?:inject\w*|administ\w*|instill\w*|receiv\w*|void\w*|drain\w*|urine|bladder|contrast)\b"
+    r"[^,;.()]*$",
+    re.I,
+)
+_FLUID_AFTER = re.compile(
+    r"\s*(?:of\b|(?:\w+\s+){0,2}(?:contrast|saline|water|urine|fluid|bolus|syringe)\b)", re.I
 )
 _DISTANCE_AFTER = re.compile(
     r"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b[^,;.()\[\]\d#\x00]*?"
@@ -104,9 +124,11 @@ def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
     tail = text[quantity.end :]
     if quantity.is_date or quantity.is_glued:
         return Meaning("unknown", "", quantity.start, quantity.end)
+    if volume := _volume(text, head, tail, quantity):
+        return volume
     if quantity.unit == "length" or len(quantity.factors) > 1:
         return _size(head, tail, quantity)
-    for reading in (_suv, _volume, _slice, _suv_behind):
+    for reading in (_suv, _slice, _suv_behind):
         if found := reading(head, tail, quantity):
             return found
     return _unknown(head, tail, quantity)
@@ -120,9 +142,9 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
     if distance or _DISTANCE_BEFORE.search(head):
         end += distance.end() if distance and distance["gone"] else 0
         return Meaning("unknown", "", start, end)
-    uptake = _SUV_BEFORE.search(head)
-    if uptake and "," not in uptake["between"]:  # "SUV: 1.2 cm" is neither
-        return Meaning("unknown", "", start - len(head) + uptake.start(), end)
+    other = _SUV_BEFORE.search(head) or _VOLUME_BEFORE.search(head)
+    if other and "," not in other["between"]:  # "SUV: 1.2 cm" is neither
+        return Meaning("unknown", "", start - len(head) + other.start(), end)
     if _COMPARATOR.search(head[-20:]) and _NEGATION.search(head):
         return Meaning("unknown", "", start, end)
     if len(quantity.factors) > 1:
@@ -195,18 +217,35 @@ def _statistic(words: str) -> str:
     return named.pop() if named else "max"
 
 
-def _volume(head: str, tail: str, quantity: Quantity) -> Meaning | None:
-    if quantity.unit not in ("none", "volume"):
+def _volume(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | None:
+    """A volume or a glycolysis, in whatever unit; unknown where that is no unit of it."""
+    led = _VOLUME_BEFORE.search(head)
+    if led is None:
+        return _volume_without_words(text, head, tail, quantity)
+    if quantity.unit == "length" or len(quantity.factors) > 1:
         return None
-    if before := _GLYCOLYSIS_BEFORE.search(head):
-        start = quantity.start - len(head) + before.start()
-        grams = re.match(r"\s*g(?:rams?)?\b", tail)
-        return Meaning("glycolysis", "", start, quantity.end + (grams.end() if grams else 0))
-    before = _VOLUME_BEFORE.search(head)
-    if before is None and quantity.unit == "none":
+    start, end = quantity.start - len(head) + led.start(), quantity.end
+    if _REFERENCE_BESIDE.search(head, 0, led.start()):
+        return Meaning("unknown", "", start, end)
+    if quantity.unit == "volume":
+        return Meaning("glycolysis" if led["glycolysis"] else "volume", "", start, end)
+    unit = {"none": _GRAMS, "suv": _PER_VOLUME}.get(quantity.unit)
+    if led["glycolysis"] and unit and (written := unit.match(tail)):
+        return Meaning("glycolysis", "", start, end + written.end())
+    if quantity.unit == "none" and _NO_UNIT_FOLLOWS.match(tail):
+        return Meaning("glycolysis" if led["glycolysis"] else "volume", "", start, end)
+    another = _UNKNOWN_UNIT.match(tail) if quantity.unit == "none" else None
+    return Meaning("unknown", "", start, end + (another.end() if another else 0))
+
+
+def _volume_without_words(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | None:
+    """What the unit alone says: not of "3 L", which may be on the left, nor of what was injected."""
+    if quantity.unit != "volume" or len(quantity.factors) > 1:
         return None
-    start = quantity.start if before is None else quantity.start - len(head) + before.start()
-    return Meaning("volume", "", start, quantity.end)
+    is_left = _LITRE_OR_LEFT.fullmatch(text, quantity.unit_start, quantity.end)
+    is_fluid = _FLUID_BEFORE.search(head) or _FLUID_AFTER.match(tail)
+    kind = "unknown" if is_left or is_fluid else "volume"
+    return Meaning(kind, "", quantity.start, quantity.end)
 
 
 def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:

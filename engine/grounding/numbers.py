@@ -33,6 +33,7 @@ _COMPARISON_BEFORE = re.compile(
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|#|[a-z]+")
 _NOW = re.compile(r"\s*[,;]?\s*(?:and\s+|but\s+)?(?:now|currently|today|presently)\b", re.I)
+_UNITS = {"volume": "cm3", "glycolysis": "g"}  # of the measured number: never the model's
 _ARTICLE_BEFORE = re.compile(r"\b(an?)(\s+)$", re.I)
 
 
@@ -220,9 +221,9 @@ def _replace(
     unit = text[quantity.unit_start : quantity.end] if not quantity.is_bare else ""
     if meaning.kind.startswith("size"):
         unit = "-cm" if unit.strip().startswith("-") else " cm"
-    elif meaning.kind == "volume" and re.search("mm|milli?m|cubic", unit, re.I):
-        unit = " cm3"
-    elif meaning.kind == "slice":
+    elif meaning.kind in _UNITS:
+        unit = ("-" if unit.strip().startswith("-") else " ") + _UNITS[meaning.kind]
+    if meaning.kind in ("slice", *_UNITS):
         end = meaning.end
     if comparison := _COMPARISON_BEFORE.search(view[floor:start]):
         start = floor + comparison.start()

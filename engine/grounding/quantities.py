@@ -41,12 +41,12 @@ _LENGTH = (
     r"(?!(?!x\s*[\d.\#\[])[A-Za-z\d^])"  # an x may follow that joins the next factor
 )
 _VOLUME = (
-    r"(?:m[lL]s?|cc|ccm|[cm]m\^?3|cubic\s+(?:centi|milli)met(?:er|re)s?|milli?lit(?:er|re)s?)"
-    r"(?![A-Za-z\d]|[.,]\d)"
+    r"(?:(?:mc|[cdkmnu\u03bc])ls?|l(?!-)|cc|ccm|[a-z\u03bc]?m\^?3|in\^?3|cubic\s+[a-z]+"
+    r"|(?:[a-z]+-?)?lit(?:er|re)s?|[\u3395-\u3398\u33a3-\u33a6\u33c4])(?![A-Za-z\d]|[.,]\d|\s*/)"
 )
 _SUV = r"g\s*/\s*(?:ml|cc|cm3)(?![A-Za-z])"
 _OTHER = (
-    r"(?:[cm]m\^?2|square\s+\w+|hu\b|hounsfield(?:\s+units?)?|%|percent\b|mbq\b|kbq(?:/\w+)?|bq\b"
+    r"(?:m?l\s*/\s*[a-z]+|[cm]m\^?2|square\s+\w+|hu\b|hounsfield(?:\s+units?)?|%|percent\b|mbq\b|kbq(?:/\w+)?|bq\b"
     r"|mci\b|hours?\b|hrs?\b|min(?:utes?|s)?\b|sec(?:onds?)?\b|days?\b|weeks?\b|months?\b"
     r"|years?\b|yrs?\b|kg\b|mg\b|fold\b|times\b|[-\s]thirds?\b|[-\s]quarters?\b|[-\s]halves\b"
     r"|[-\s]dimensional\b|[-\s]points?\b)"

@@ -141,7 +141,8 @@ def stray(pick: Pick) -> str:
     form = pick((
         "attenuation of {n} HU", "{n} foci", "{n}% of the lobe", "{n} cm from the carina",
         "liver SUV max {n}", "above blood pool SUV of {n}", "volume of {n} mL", "MTV {n} cc",
-        "TLG {n}", "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
+        "TLG {n}", "volume of {n} liters", "volume {n} L", "TLG {n} mL", "MTV of {n} \u00b5L",
+        "TLG of {n} g", "volume of {n} cm", "volume of {n} pints", "{n} dL", "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
         "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes",
         "half the lobe",
         "wall thickness {n} mm", "a threshold SUV of {n}", "grade {n}", "{n} years ago", "({n})",

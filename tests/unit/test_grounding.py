@@ -149,7 +149,7 @@ def test_an_empty_mask_has_no_extent_and_no_slices(scan: Scan) -> None:
     lesion = lesion_in(scan, slice(0, 0), long_axis_mm=None, short_axis_mm=None)
     assert craniocaudal_mm(lesion) is None
     text = told_text(lesion, scan, "A 1 x 2 x 3 cm node on axial slices 3-4, 8 mL.")
-    assert text == "A node, 5.1 mL."
+    assert text == "A node, 5.1 cm3."
 
 
 def test_slices_are_instance_numbers_whichever_way_they_run(scan: Scan) -> None:

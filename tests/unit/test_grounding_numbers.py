@@ -43,7 +43,8 @@ NOTHING_BUT_VOLUME = Measured(
     glycolysis_g=None,
 )
 UPTAKE, SIZES = {"9.8", "5.7", "8.6", "5.5"}, {"3.1", "2.4", "2.9"}
-SLICES, AMOUNTS = {"57", "52", "61"}, {"13.6", "78.8", "0.031"}
+SLICES, VOLUMES = {"57", "52", "61"}, {"13.6", "0.031"}
+AMOUNTS = VOLUMES | {"78.8"}
 
 
 def examples(count: int) -> settings:
@@ -77,8 +78,11 @@ def check_numbers(text: str, known: set[str]) -> None:
             assert number in UPTAKE, text
         elif re.search(r"(?:slice|image)s?\s*$", before):
             assert number in SLICES, text
-        elif after.startswith(("ml", "cc")):
-            assert number in AMOUNTS, text
+        elif after.startswith("cm3"):
+            assert number in VOLUMES, text
+        elif re.match(r"g(?!/ml)\b", after):
+            assert number == "78.8", text
+        assert not re.match(r"(?:[mcd\u03bcu]?l|cc|[cmd]?m\u00b3|\w*lit(?:er|re)s?)\b", after), text
 
 
 def check_everything(sentence: Sentence, measured: Measured, known: set[str]) -> None:
@@ -214,8 +218,35 @@ SENTENCES = [
     ("Node (series 3, image 77).", "Node (image 57)."),
     ("Node on CT image 77.", "Node."),
     # volumes
-    ("Volume of 3 mL.", "Volume of 13.6 mL."),
+    ("Volume of 3 mL.", "Volume of 13.6 cm3."),
+    ("Volume of 3.", "Volume of 13.6 cm3."),
+    ("Volume of 3, SUV 4.", "Volume of 13.6 cm3, SUV 9.8."),
+    ("Volume of 3 liters.", "Volume of 13.6 cm3."),
+    ("Volume of 3 L.", "Volume of 13.6 cm3."),
+    ("Volume of 3 dL.", "Volume of 13.6 cm3."),
+    ("Volume 300 microliters.", "Volume 13.6 cm3."),
+    ("Volume 300 \u00b5L in the lung.", "Volume 13.6 cm3 in the lung."),
+    ("Volume 3 \u3396.", "Volume 13.6 cm3."),
+    ("MTV 3 cubic inches.", "MTV 13.6 cm3."),
+    ("Volume of 3 m3.", "Volume of 13.6 cm3."),
+    ("A 3-mL focus.", "A 13.6-cm3 focus."),
+    ("An 8 liter mass.", "A 13.6 cm3 mass."),
+    ("Node, SUV high, volume of 3.", "Node, SUV high, volume of 13.6 cm3."),
+    ("Node with a volume of 3 gallons.", "Node."),  # in no unit that is known
+    ("Node with a volume of 3 cm.", "Node."),
+    ("Node with a volume of 3 cm2.", "Node."),
+    ("Node with a volume of 3 g/mL.", "Node."),
+    ("Node with 3 L side nodules.", "Node with side nodules."),  # left, perhaps
     ("TLG 33 g.", "TLG 78.8 g."),
+    ("TLG of 33.", "TLG of 78.8 g."),
+    ("TLG 33 grams and stable.", "TLG 78.8 g and stable."),
+    ("TLG 300 mL.", "TLG 78.8 g."),  # SUV taken as a bare number
+    ("TLG 300 SUV*mL.", "TLG 78.8 g."),
+    ("TLG 300 g/mL x cm3.", "TLG 78.8 g."),
+    ("Node, TLG 33 g/mL.", "Node."),
+    ("Node, TLG 33 kg.", "Node."),
+    ("Node, TLG 3 cm.", "Node."),
+    ("Node, TLG 3 ounces.", "Node."),
     # what one scan cannot know
     ("SUV max 6.3, previously SUV max 8.2.", "SUV max 9.8."),
     ("SUV 6.3 (previously 8.2).", "SUV 9.8."),
