@@ -23,7 +23,8 @@ from engine.reading.mask import read_mask
 from engine.reading.pet import read_pet
 from engine.report.check import problems_of
 from engine.report.quantities import QUANTITIES
-from engine.report.sources import has_voxels_to_show, is_rtstruct, read_header
+from engine.report.seg_check import seg_problems
+from engine.report.sources import grouped, has_voxels_to_show, is_rtstruct, read_header
 from engine.report.sr import build_sr
 from engine.report.style import ReportStyle, is_uid
 from engine.volume import Scan, Volume
@@ -122,15 +123,18 @@ def measure_all(
 def write_documents(report: Report, case: Case, style: ReportStyle) -> Documents:
     """The SR, and the SEG an RTSTRUCT needs. Raises InvalidReport where a rule is broken."""
     seg = None
+    problems: list[str] = []
     mask = read_header(case.mask)
     if is_rtstruct(mask):
         from engine.report.seg import build_seg  # loads highdicom: only an RTSTRUCT needs it
 
         seg = mask = build_seg(report, case, style)
+        segments = [finding.lesion.segment for finding in grouped(report)]
+        problems += seg_problems(seg, segments, report.scan.pet.grid)
     sr = build_sr(report, case, style)
-    problems = problems_of(sr, mask=mask, images=report.scan.pet.slices, report=report)
+    problems += problems_of(sr, mask=mask, images=report.scan.pet.slices, report=report)
     if problems:
-        raise InvalidReport(problems)
+        raise InvalidReport(tuple(problems))
     return Documents(report, sr, seg)
 
 

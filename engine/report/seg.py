@@ -133,6 +133,7 @@ def _frames(
     pet: Volume, case: Case, segments: Sequence[Segment]
 ) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
     """The PET headers that hold a voxel of any segment, and the voxels, [frame, row, column, s]."""
+    _refuse_several_multi_frame(pet)
     touched = np.zeros(len(pet.slices), bool)
     for segment in segments:
         touched |= segment.mask.voxels.any(axis=(1, 2))
@@ -149,3 +150,14 @@ def _frames(
     for s, segment in enumerate(segments):
         pixels[positions, ..., s] = segment.mask.voxels[planes]
     return images, pixels
+
+
+def _refuse_several_multi_frame(pet: Volume) -> None:
+    """A frame number says which frame only where all are of one file."""
+    files = len({image.sop_instance_uid for image in pet.slices})
+    if files > 1 and any(image.frame_number is not None for image in pet.slices):
+        raise UnusableCase(
+            f"The PET lies in {files} multi-frame files, and a SEG of RTSTRUCT contours can be made"
+            " on one only: send the PET as one object, or slice by slice",
+            code="seg-not-writable",
+        )
