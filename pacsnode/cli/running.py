@@ -186,7 +186,8 @@ def _say_replayed(outcome: "Outcome", as_json: bool) -> None:
     console.print(f"{files['found']} files, {read} of them DICOM objects; {cases['found']} masks")
     console.print(
         f"{cases['reported']} reported ({cases['done_before']} before), "
-        f"{cases['refused']} refused, {cases['failed']} failed, {cases['context']} context only"
+        f"{cases['refused']} refused, {cases['failed']} failed, {cases['context']} context only, "
+        f"{cases['superseded']} superseded"
     )
     for file in files["not_read"]:
         if file["kind"] in FAULTS:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pacsnode.jobs.orders import DeliveryOrder, ReportOrder, Sent
 from storage.archive import Archive
-from storage.records import CaseState, Decision
+from storage.records import CaseState, Decision, Instance
 
 DELIVERED_TO = "delivered-to"
 PARKED = "delivery-parked"
@@ -33,6 +33,19 @@ def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -
         [f"The report {documents[-1]} was made and kept."],
         **facts, destinations=order["destinations"],
     )  # fmt: skip
+
+
+def write_superseded(archive: Archive, mask: Instance, later: Instance) -> None:
+    """A later version of the mask is reported in its place."""
+    write(
+        archive, mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
+        [superseded_by(later)], later_mask=later.sop_instance_uid,
+    )  # fmt: skip
+
+
+def superseded_by(later: Instance) -> str:
+    """Why a mask is not reported that has a later version."""
+    return f"The mask {later.sop_instance_uid} is a later version of this one."
 
 
 def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:

@@ -52,6 +52,7 @@ def manifest_of(outcome: "Outcome") -> dict[str, Any]:
             "found": len(plan.ready) + len(plan.not_planned),
             **{state: states.get(state, 0) for state in ("reported", "refused", "failed")},
             "context": states.get("context", 0),
+            "superseded": states.get("superseded", 0),
             "not_reached": len(plan.ready) - len(outcome.results),
             "done_before": outcome.resumed,
             "of_other_shards": plan.of_other_shards,
@@ -72,6 +73,7 @@ def manifest_of(outcome: "Outcome") -> dict[str, Any]:
         "refusals": _not_reported(outcome, "refused"),
         "failures": _not_reported(outcome, "failed"),
         "context": _not_reported(outcome, "context"),
+        "superseded": _not_reported(outcome, "superseded"),
     }
 
 

@@ -1,18 +1,19 @@
 """Which masks of the index are cases, with which images: by the code the live node uses."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from engine.finding import ModelIdentity
 from pacsnode.assembly import assess
 from pacsnode.assembly.assessment import Assessment
 from pacsnode.assembly.label_maps import label_maps_of
 from pacsnode.assembly.seed import report_seed
-from pacsnode.assembly.supersession import earlier_version
+from pacsnode.assembly.supersession import later_version
+from pacsnode.jobs import journal
 from pacsnode.replay.cases import Order
 from pacsnode.settings import Settings
 from storage.archive import Archive
@@ -20,16 +21,8 @@ from storage.records import Instance, Series
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A case to report; `earlier` is the mask whose report it takes the place of."""
-
-    order: Order
-    earlier: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class NotPlanned:
-    """A mask object that makes no report: context, or refused, and why."""
+    """A mask object that makes no report: context, superseded or refused, and why."""
 
     state: str
     code: str
@@ -38,14 +31,29 @@ class NotPlanned:
     mask_instance_uid: str
     input_path: str
 
+    @classmethod
+    def of(
+        cls, mask: Instance, state: str, code: str, reasons: tuple[str, ...], input_path: str
+    ) -> Self:
+        """Of a mask, whose UIDs say which it is."""
+        uids = (mask.study_instance_uid, mask.sop_instance_uid)
+        return cls(state, code, reasons, *uids, input_path)
+
 
 @dataclass(slots=True)
 class Plan:
     """All masks of the inputs that fall to this shard."""
 
-    ready: list[Planned] = field(default_factory=list)
+    ready: list[Order] = field(default_factory=list)
     not_planned: list[NotPlanned] = field(default_factory=list)
     of_other_shards: int = 0
+
+    def add(self, case: Order | NotPlanned) -> None:
+        """Add what became of one more mask."""
+        if isinstance(case, Order):
+            self.ready.append(case)
+        else:
+            self.not_planned.append(case)
 
 
 def in_shard(mask_instance_uid: str, shard: tuple[int, int]) -> bool:
@@ -64,91 +72,83 @@ def plan_cases(
     progress: Callable[[int, int], None],
 ) -> Plan:
     """Assess every mask of the index, all of whose data is taken to have come."""
+    by_study: dict[str, list[Instance]] = {}
     masks = archive.masks()
-    ready: dict[str, tuple[Instance, Assessment, str]] = {}
+    for mask in masks:
+        by_study.setdefault(mask.study_instance_uid, []).append(mask)
+    case = _CaseMaker(settings, out.resolve(), origins, identity)
     plan = Plan()
-    for number, mask in enumerate(masks, start=1):
-        assessment = assess(mask, archive.candidates(mask), quiet=True, rules=settings.assembly)
-        archive.write_down(assessment.decision(mask, datetime.now(UTC)))
-        progress(number, len(masks))
-        if assessment.inputs_sha256 is not None:
-            label_maps = label_maps_of(mask, assessment.pet, masks, settings)
-            seed = report_seed(assessment.inputs_sha256, identity, settings, label_maps)
-            ready[mask.sop_instance_uid] = (mask, assessment, seed)
-        elif in_shard(mask.sop_instance_uid, shard):
-            plan.not_planned.append(_not_planned(mask, assessment, origins))
-    for uid, (mask, assessment, seed) in ready.items():
-        if not in_shard(uid, shard):
-            plan.of_other_shards += 1
-            continue
-        others = [other for other, *_ in ready.values() if other is not mask]
-        earlier = earlier_version(mask, others, settings.assembly)
-        style = _style(settings, seed, None if earlier is None else ready[earlier.sop_instance_uid])
-        order = _order(mask, assessment, style, settings, out, origins)
-        label_maps = label_maps_of(mask, assessment.pet, masks, settings)
-        order = replace(order, label_maps=tuple(one.path for one in label_maps))
-        plan.ready.append(Planned(order, None if earlier is None else earlier.sop_instance_uid))
+    done = 0
+    for study in by_study.values():  # as the live node decides: versions and label maps lie in it
+        for mask, decided in _decide(study, archive, settings):
+            made = case.of(mask, decided, study)
+            if in_shard(mask.sop_instance_uid, shard):
+                plan.add(made)
+            elif isinstance(made, Order):
+                plan.of_other_shards += 1
+        done += len(study)
+        progress(done, len(masks))
     return plan
 
 
-def _not_planned(mask: Instance, assessment: Assessment, origins: Mapping[Path, str]) -> NotPlanned:
-    return NotPlanned(
-        # nothing more comes in a replay: what waits, waits in vain
-        "context" if assessment.state == "context" else "refused",
-        assessment.code,
-        assessment.reasons,
-        mask.study_instance_uid,
-        mask.sop_instance_uid,
-        origins.get(mask.path, str(mask.path)),
-    )
+def _decide(
+    study: Sequence[Instance], archive: Archive, settings: Settings
+) -> Iterator[tuple[Instance, Assessment | Instance]]:
+    """Each mask of a study with what became of it: its assessment, or a later version of it."""
+    assessed = [
+        (mask, assess(mask, archive.candidates(mask), quiet=True, rules=settings.assembly))
+        for mask in study
+    ]
+    ready = [mask for mask, assessment in assessed if assessment.state == "ready"]
+    for mask, assessment in assessed:
+        later = later_version(mask, ready, settings.assembly) if mask in ready else None
+        if later is not None:
+            journal.write_superseded(archive, mask, later)
+            yield mask, later
+        else:
+            archive.write_down(assessment.decision(mask, datetime.now(UTC)))
+            yield mask, assessment
 
 
-def _style(
-    settings: Settings, seed: str, earlier: tuple[Instance, Assessment, str] | None
-) -> dict[str, Any]:
-    """The fields of a ReportStyle; a superseded mask's SR is named as the predecessor."""
-    from pydicom.uid import Comprehensive3DSRStorage
+@dataclass(frozen=True, slots=True)
+class _CaseMaker:
+    settings: Settings
+    out: Path
+    origins: Mapping[Path, str]
+    identity: ModelIdentity
 
-    from engine.report.style import Predecessor, derived_uid
-
-    predecessors: tuple[Predecessor, ...] = ()
-    if earlier is not None:
-        mask, _, its_seed = earlier
-        predecessors = (
-            Predecessor(
-                mask.study_instance_uid,
-                derived_uid(its_seed, "series"),
-                Comprehensive3DSRStorage,
-                derived_uid(its_seed, "sr"),
-            ),
+    def of(
+        self, mask: Instance, decided: Assessment | Instance, study: Sequence[Instance]
+    ) -> Order | NotPlanned:
+        """The order for a mask that is ready, or why there is none."""
+        input_path = self.origins.get(mask.path, str(mask.path))
+        if isinstance(decided, Instance):
+            why = (journal.superseded_by(decided),)
+            return NotPlanned.of(mask, "superseded", "superseded", why, input_path)
+        if decided.inputs_sha256 is None:
+            # nothing more comes in a replay: what waits, waits in vain
+            state = "context" if decided.state == "context" else "refused"
+            return NotPlanned.of(mask, state, decided.code, decided.reasons, input_path)
+        settings = self.settings
+        label_maps = label_maps_of(mask, decided.pet, study, settings)
+        seed = report_seed(decided.inputs_sha256, self.identity, settings, label_maps)
+        assert decided.pet is not None  # noqa: S101 a ready case has one
+        return Order(
+            input_path=input_path,
+            study_instance_uid=mask.study_instance_uid,
+            mask_instance_uid=mask.sop_instance_uid,
+            pet_series_instance_uid=decided.pet.series_instance_uid,
+            ct_series_instance_uid=decided.ct.series_instance_uid if decided.ct else None,
+            pet=_paths(decided.pet),
+            ct=_paths(decided.ct) if decided.ct else (),
+            mask=mask.path,
+            lesion_numbers=decided.lesion_numbers,
+            style=settings.report.model_dump() | {"seed": seed},
+            fractional_threshold=settings.measure.fractional_threshold,
+            out=self.out,
+            flags=decided.flags,
+            label_maps=tuple(one.path for one in label_maps),
         )
-    return settings.report.model_dump() | {"seed": seed, "predecessors": predecessors}
-
-
-def _order(
-    mask: Instance,
-    assessment: Assessment,
-    style: Mapping[str, Any],
-    settings: Settings,
-    out: Path,
-    origins: Mapping[Path, str],
-) -> Order:
-    assert assessment.pet is not None  # noqa: S101 a ready case has one
-    return Order(
-        input_path=origins.get(mask.path, str(mask.path)),
-        study_instance_uid=mask.study_instance_uid,
-        mask_instance_uid=mask.sop_instance_uid,
-        pet_series_instance_uid=assessment.pet.series_instance_uid,
-        ct_series_instance_uid=assessment.ct.series_instance_uid if assessment.ct else None,
-        pet=_paths(assessment.pet),
-        ct=_paths(assessment.ct) if assessment.ct else (),
-        mask=mask.path,
-        lesion_numbers=assessment.lesion_numbers,
-        style=style,
-        fractional_threshold=settings.measure.fractional_threshold,
-        out=out.resolve(),
-        flags=assessment.flags,
-    )
 
 
 def _paths(series: Series) -> tuple[Path, ...]:

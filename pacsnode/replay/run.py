@@ -18,7 +18,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.jobs.describers import writes_with_a_model
 from pacsnode.replay.cases import CaseResult, Ledger, Order, write_findings
 from pacsnode.replay.manifest import write_manifest
-from pacsnode.replay.planning import Plan, Planned, plan_cases
+from pacsnode.replay.planning import Plan, plan_cases
 from pacsnode.replay.reporting import report_one
 from pacsnode.replay.sources import FAULTS, NotRead, Source, files_of
 from pacsnode.replay.workers import run_all
@@ -231,21 +231,20 @@ def _report_all(
 ) -> None:
     ledger = Ledger(request.out)
     total = len(outcome.plan.ready)
-    for wave in _waves(outcome.plan.ready):
-        orders = []
-        for planned in wave:
-            done = ledger.read(planned.order.seed)
-            if done is None:
-                orders.append(planned.order)
-            else:
-                outcome.results.append(done)
-                outcome.resumed += 1
-        progress("reporting", len(outcome.results), total)
-        with closing(_run(orders, writer)) as pairs:
-            for order, result in pairs:
-                ledger.write(order.seed, result)
-                outcome.results.append(result)
-                progress("reporting", len(outcome.results), total)
+    orders = []
+    for order in outcome.plan.ready:
+        done = ledger.read(order.seed)
+        if done is None:
+            orders.append(order)
+        else:
+            outcome.results.append(done)
+            outcome.resumed += 1
+    progress("reporting", len(outcome.results), total)
+    with closing(_run(orders, writer)) as pairs:
+        for order, result in pairs:
+            ledger.write(order.seed, result)
+            outcome.results.append(result)
+            progress("reporting", len(outcome.results), total)
 
 
 def _run(
@@ -264,14 +263,3 @@ def _run(
         while done.get() is not None:
             pass
         raise
-
-
-def _waves(planned: Sequence[Planned]) -> Iterator[list[Planned]]:
-    """Cases in an order in which a mask comes after the one whose report it takes the place of."""
-    waiting = list(planned)
-    while waiting:
-        open_masks = {case.order.mask_instance_uid for case in waiting}
-        wave = [case for case in waiting if case.earlier not in open_masks] or waiting
-        yield wave
-        reached = {case.order.mask_instance_uid for case in wave}
-        waiting = [case for case in waiting if case.order.mask_instance_uid not in reached]

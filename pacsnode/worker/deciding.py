@@ -50,7 +50,7 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> Decided:
     ready = [one.mask for one in work if one.assessment.state == "ready"]
     for one in looked:
         if one in work and (later := later_version(one.mask, ready, desk.settings.assembly)):
-            _write_superseded(one.mask, later, desk)
+            journal.write_superseded(desk.archive, one.mask, later)
         elif one.assessment.state == "ready":
             _order(one, _earlier_versions(one.mask, masks, desk), desk)
         else:
@@ -91,14 +91,6 @@ def _write_unready(one: _Looked, desk: Desk) -> None:
         if last.facts.get("seed") is not None:
             return  # it has a report; only another set of inputs would be news
     desk.archive.write_down(one.assessment.decision(one.mask, datetime.now(UTC)))
-
-
-def _write_superseded(mask: Instance, later: Instance, desk: Desk) -> None:
-    uid = later.sop_instance_uid
-    journal.write(
-        desk.archive, mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
-        [f"The mask {uid} is a later version of this one."], later_mask=uid,
-    )  # fmt: skip
 
 
 def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
