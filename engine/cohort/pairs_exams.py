@@ -1,6 +1,7 @@
 """A hospital's examinations with their reports: a table of folders, read one by one."""
 
 import csv
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,14 +38,22 @@ class Listed:
     ct_series: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Opened:
-    """An examination in memory."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An examination by its headers: its name and split, its report, the files of its images."""
 
+    listed: Listed
     study_id: str
     split: str
-    scan: Scan
+    pet_uid: str  # SeriesInstanceUID
+    pet: tuple[Path, ...]
+    ct: tuple[Path, ...]
     report: str
+
+    @property
+    def made_from(self) -> str:
+        """A digest of PET and report: what an examination of this name is made from."""
+        return hashlib.sha256(f"{self.pet_uid}\n{self.report}".encode()).hexdigest()
 
 
 def listed_exams(table: Path) -> list[Listed]:
@@ -60,20 +69,26 @@ def listed_exams(table: Path) -> list[Listed]:
         return [_listed(row, number, table.parent) for number, row in enumerate(reader, start=2)]
 
 
-def open_exam(exam: Listed) -> Opened:
-    """Read PET, CT and report. Raises UnusableCase, which names the line, and no patient."""
+def find_exam(exam: Listed) -> Found:
+    """Read report and headers. Raises UnusableCase, which names the line, and no patient."""
     series = _series_under(exam)
-    pet = _one("pet", series, PET_CLASSES, exam.pet_series, exam.line)
-    ct = _one("ct", series, CT_CLASSES, exam.ct_series, exam.line)
+    pet_uid, pet = _one("pet", series, PET_CLASSES, exam.pet_series, exam.line)
+    _, ct = _one("ct", series, CT_CLASSES, exam.ct_series, exam.line)
     if pet is None:
         raise Unreadable(f"Line {exam.line}: no PET series in its folder")
-    scan, _ = read_scan(Case(pet.paths, ct.paths if ct else (), exam.report))
     try:
         report = exam.report.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise Unreadable(f"Line {exam.line}: its report is no text in UTF-8") from exc
     study_id = exam.study or study_name(pet.study_instance_uid)
-    return Opened(study_id, exam.split or split_of(exam.patient or pet.patient), scan, report)
+    split = exam.split or split_of(exam.patient or pet.patient)
+    return Found(exam, study_id, split, pet_uid, pet.paths, ct.paths if ct else (), report)
+
+
+def open_exam(found: Found) -> Scan:
+    """Read PET and CT. Raises UnusableCase."""
+    scan, _ = read_scan(Case(found.pet, found.ct, found.listed.report))
+    return scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +140,13 @@ def _headers(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
 
 def _one(
     kind: str, series: Mapping[str, _Series], classes: frozenset[str], named: str | None, line: int
-) -> _Series | None:
+) -> tuple[str, _Series | None]:
     fit = {uid: one for uid, one in series.items() if one.sop_class_uid in classes}
     if named is not None:
         if named not in fit:
             raise Unreadable(f"Line {line}: its {kind}_series is not in its folder")
-        return fit[named]
+        return named, fit[named]
     if len(fit) > 1:
         listed = ", ".join(sorted(fit))
         raise Unreadable(f"Line {line}: several {kind} series; name one in {kind}_series: {listed}")
-    return next(iter(fit.values()), None)
+    return next(iter(fit.items()), ("", None))

@@ -1,20 +1,22 @@
 """Pairs of a table of examinations into a dataset, with counts of what was matched and why not."""
 
-import csv
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.cohort.dataset import write_example
-from engine.cohort.pairs import Ask, Pairs, pairs_of
-from engine.cohort.pairs_exams import Opened, listed_exams, open_exam
+from engine.cohort.pairs import Ask, pairs_of
+from engine.cohort.pairs_accounts import Account, keep, kept, total
+from engine.cohort.pairs_exams import Found, Listed, find_exam, listed_exams, open_exam
 from engine.cohort.pairs_records import Exam
-from engine.errors import UnusableCase
+from engine.cohort.stored import replacing
+from engine.errors import EngineError, UnusableCase
 
 PART = ".part"  # where a study lies until it is whole
+DUPLICATE, THERE_ALREADY = "duplicate-study", "study-there-already"
 
 Interpret = Callable[[str], str | None]
 
@@ -28,46 +30,78 @@ def write_pairs(
 ) -> dict[str, Any]:
     """Build, and tell: counts, refused examinations; beside the studies pairs.json and dropped.csv.
 
-    A study that is there already is passed over. Both files hold what this run did; dropped.csv
-    holds sentences of reports, as the dataset itself does.
+    A study that is done already is passed over before its pixels are read. Both files hold all
+    studies of the dataset; dropped.csv holds sentences of reports, as the dataset itself does.
     """
     exams = listed_exams(table)
     out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(out / PART, ignore_errors=True)
-    counts: Counter[str] = Counter()
-    told: dict[str, Any] = {"exams": len(exams), "before": 0, "sentences": 0, "asked": 0}
-    refused, by_study = [], {}
-    with (out / "dropped.csv").open("w", encoding="utf-8", newline="") as stream:
-        dropped = csv.writer(stream, lineterminator="\n")
-        dropped.writerow(("study_id", "code", "sentence"))
-        for listed in exams:
-            try:
-                exam = open_exam(listed)
-            except UnusableCase as exc:
-                refused.append({"line": listed.line, "code": exc.code, "sentence": str(exc)})
-                say(str(exc))
-                continue
-            if (out / exam.study_id).exists():
-                told["before"] += 1
-                continue
-            made = pairs_of(
-                exam.report, exam.scan, Exam(exam.study_id, exam.split, interpret=interpret),
-                ask=ask,
-            )  # fmt: skip
-            _write(out, exam, made)
-            dropped.writerows((exam.study_id, one.code, one.text) for one in made.dropped)
-            by_study[exam.study_id] = made.counts()
-            counts.update(made.counts())
-            told["sentences"] += made.sentences
-            told["asked"] += made.asked
-            say(f"{exam.study_id}: {len(made.examples)} lesions of {made.sentences} sentences")
-    told |= {"counts": dict(counts), "refused": refused, "studies": by_study}
-    (out / "pairs.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    return told
+    making = _Making(out, ask, interpret)
+    before, refused = 0, []
+    for listed in exams:
+        try:
+            told = making.make(listed)
+        except EngineError as exc:  # of a model that is asked as well: the next one may answer
+            sentence = str(exc) if isinstance(exc, UnusableCase) else f"Line {listed.line}: {exc}"
+            refused.append({"line": listed.line, "code": exc.code, "sentence": sentence})
+            say(sentence)
+            continue
+        before += told is None
+        if told is not None:
+            say(told)
+    sums = {"exams": len(exams), "before": before, "refused": refused} | total(out)
+    with replacing(out / "pairs.json") as part:
+        part.write_text(json.dumps(sums, indent=1) + "\n", "utf-8")
+    return sums
 
 
-def _write(out: Path, exam: Opened, made: Pairs) -> None:
-    for example in made.examples:
-        write_example(out / PART, example)
-    if made.examples:
-        (out / PART / exam.study_id).rename(out / exam.study_id)
+@dataclass(slots=True)
+class _Making:
+    out: Path
+    ask: Ask | None
+    interpret: Interpret | None
+    lines: dict[str, int] = field(default_factory=dict)  # by study that is done: its line
+
+    def make(self, listed: Listed) -> str | None:
+        """A sentence on the study that was made; None where it is done already."""
+        found = find_exam(listed)
+        told = None if self._is_done(found) else self._made(found)
+        self.lines[found.study_id] = listed.line
+        return told
+
+    def _is_done(self, found: Found) -> bool:
+        """Raises UnusableCase where the name of the study is another's."""
+        name, line = found.study_id, found.listed.line
+        if name in self.lines:
+            raise UnusableCase(
+                f"Line {line}: study {name} is that of line {self.lines[name]}; give each a name of"
+                " its own in the column study",
+                code=DUPLICATE,
+            )
+        account = kept(self.out, name)
+        if account is None and (self.out / name).exists():
+            raise UnusableCase(
+                f"Line {line}: a study {name} is there that was made from no report",
+                code=THERE_ALREADY,
+            )
+        if account is not None and account.made_from != found.made_from:
+            raise UnusableCase(
+                f"Line {line}: study {name} was made from another PET or report; give this one"
+                " another name in the column study, or remove that one",
+                code=DUPLICATE,
+            )
+        return account is not None
+
+    def _made(self, found: Found) -> str:
+        name = found.study_id
+        exam = Exam(name, found.split, interpret=self.interpret)
+        made = pairs_of(found.report, open_exam(found), exam, ask=self.ask)
+        shutil.rmtree(self.out / PART, ignore_errors=True)
+        for example in made.examples:
+            write_example(self.out / PART, example)
+        dropped = tuple((one.code, one.text) for one in made.dropped)
+        account = Account(found.made_from, made.sentences, made.asked, made.counts(), dropped)
+        keep(self.out, name, account)
+        if made.examples:  # last: without its folder the account of lesions does not count
+            (self.out / PART / name).rename(self.out / name)
+            (self.out / PART).rmdir()
+        return f"{name}: {len(made.examples)} lesions of {made.sentences} sentences"
