@@ -24,10 +24,8 @@ FIELDS = frozenset({
 })  # fmt: skip
 LONGEST_TEXT = 500
 
-# These modules of pynetdicom speak of sockets, PDUs and associations, never of a dataset.
-_SPEAK_OF_CONNECTIONS = frozenset(
-    f"pynetdicom.{module}" for module in ("acse", "ae", "association", "dul", "transport")
-)
+# These modules of pynetdicom speak of sockets and PDUs alone. Others quote what a peer calls a UID.
+_SPEAK_OF_CONNECTIONS = frozenset(f"pynetdicom.{module}" for module in ("ae", "dul", "transport"))
 _OWN = "pacsnode"
 _LOGGER = logging.getLogger(_OWN)
 

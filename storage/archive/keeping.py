@@ -21,7 +21,7 @@ from storage.files import (
     read_part10,
     read_receipt,
 )
-from storage.header import Header, read_header
+from storage.header import Header, read_header, said
 from storage.records import Instance, Kept, Outcome, Reference, Standing
 
 TRIES: Final = 5
@@ -237,7 +237,7 @@ def _match(expected: Reference, header: Header) -> None:
         ("SOPInstanceUID", expected.sop_instance_uid, header.sop_instance_uid),
     ):
         if commanded is not None and commanded != stated:
-            raise Mismatch(f"The command names {keyword} {commanded!a:.70}, the dataset {stated}")
+            raise Mismatch(f"The command names {keyword} {said(commanded)}, the dataset {stated}")
 
 
 def _is_the_same_arrival(row: Instance, instance: Instance) -> bool:

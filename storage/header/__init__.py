@@ -17,11 +17,11 @@ from storage.header.extent import contour_extent_lps_mm
 from storage.header.part10 import open_part10
 from storage.header.references import find_references, find_series
 from storage.header.syntaxes import encoding_of
-from storage.header.uids import checked_uid, is_uid
+from storage.header.uids import checked_uid, is_uid, said
 from storage.header.values import plain_uid, select, text
 from storage.records import Reference
 
-__all__ = ["CHOSEN", "Header", "Patient", "is_uid", "read_header"]
+__all__ = ["CHOSEN", "Header", "Patient", "is_uid", "read_header", "said"]
 
 SEGMENTATIONS: Final = frozenset(
     (

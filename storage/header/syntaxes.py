@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from storage.errors import Unkeepable
-from storage.header.uids import is_uid
+from storage.header.uids import is_uid, said
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
@@ -35,7 +35,9 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
     if transfer_syntax_uid != IMPLICIT_LITTLE and not (
         is_uid(transfer_syntax_uid) and transfer_syntax_uid.startswith(STANDARD)
     ):
-        raise Unkeepable(f"{transfer_syntax_uid[:65]!a} is no transfer syntax of the standard")
+        raise Unkeepable(
+            f"The transfer syntax, {said(transfer_syntax_uid)}, is none of the standard"
+        )
     return Encoding(
         implicit_vr=transfer_syntax_uid == IMPLICIT_LITTLE,
         little_endian=transfer_syntax_uid != EXPLICIT_BIG,

@@ -16,10 +16,15 @@ def is_uid(text: str) -> bool:
     return len(text) <= LONGEST and _FORM.fullmatch(text) is not None
 
 
+def said(text: str) -> str:
+    """The UID, or of any other text its length alone: it may be a patient's name."""
+    return text if is_uid(text) else f"{len(text)} characters that are no UID"
+
+
 def checked_uid(text: str, keyword: str) -> str:
     """The UID itself. Raises Unkeepable where it is absent or malformed."""
     if not text:
         raise Unkeepable(f"{keyword} is absent or empty")
     if not is_uid(text):
-        raise Unkeepable(f"{keyword} is not a UID: {text[: LONGEST + 1]!a}")
+        raise Unkeepable(f"{keyword} holds {said(text)}")
     return text

@@ -83,7 +83,9 @@ def test_a_terminal_gets_readable_lines() -> None:
     assert stream.getvalue().endswith(' caller-refused calling_ae="MY SCANNER" address=10.0.0.7\n')
 
 
-@pytest.mark.parametrize("name", ["pydicom", "sqlalchemy.engine", "dbos", "pynetdicom.events"])
+@pytest.mark.parametrize(
+    "name", ["pydicom", "sqlalchemy.engine", "dbos", "pynetdicom.events", "pynetdicom.association"]
+)
 def test_text_of_libraries_that_see_datasets_is_not_written(name: str) -> None:
     stream = io.StringIO()
     log.set_up(stream=stream)

@@ -1,25 +1,23 @@
 """What a stranger on the wire can do: waste a little of our time, and nothing of anyone else's."""
 
 import io
-import logging
 import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from pacsnode import log
 from pacsnode.intake.association import ACSE_TIMEOUT_S
 from storage.archive import Archive
-from tests.peers import LOOPBACK, echoscu, encoded_dataset, storescu, wait_until
+from tests.peers import LOOPBACK, echoscu, encoded_dataset, read_pdu, storescu, wait_until
 from tests.wire.node import Node, identity, listening
 from tests.wire.sender import (
+    A_ABORT,
     VERIFICATION,
     Rejected,
     Sender,
@@ -220,17 +218,10 @@ def _echoes(port: int) -> bool:
 CANARIES = ("CANARY^NAME", "CANARYID", "19990909", "CANARYACC", "CANARY STREET", "CANARY COMMENT")
 
 
-@pytest.fixture
-def written_log() -> Iterator[io.StringIO]:
-    root, own = logging.getLogger(), logging.getLogger("pacsnode")
-    before = (list(root.handlers), root.level, own.level, threading.excepthook)
-    stream = io.StringIO()
-    log.set_up("debug", stream=stream)
-    yield stream
-    logging.captureWarnings(False)
-    root.handlers[:], threading.excepthook = before[0], before[3]
-    root.setLevel(before[1])
-    own.setLevel(before[2])
+def with_uid(encoded: bytes, before: str, after: str) -> bytes:
+    """A dataset in which a UID is another text of the same length, padded with digits."""
+    assert encoded.count(before.encode()) >= 1
+    return encoded.replace(before.encode(), after.ljust(len(before), "1").encode())
 
 
 # a command whose UID is a name is a warning to pydicom; in tests, warnings are errors
@@ -257,6 +248,15 @@ def test_no_patient_reaches_the_log(
         )
         broken = encoded.replace(b"LO", b"US").replace(b"PN", b"DS")
         statuses.add(sender.store(broken, sop_class, instance))
+        for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            named = with_uid(encoded, str(dataset[keyword].value), "CANARY^NAME.19990909")
+            statuses.add(sender.store(named, sop_class, instance))
+            statuses.add(sender.store(named, sop_class, "CANARYID.19990909"))
+    sender = Sender(node.port, {1: (sop_class, [syntax])})
+    with closing(sender.connection):
+        sender.begin_store(encoded, "CANARY^NAME", instance)
+        with suppress(ConnectionError):  # its answer to what it did not read
+            assert read_pdu(sender.connection)[0] == A_ABORT
     assert storescu(node.port, [path]).returncode == 0
     with suppress(Rejected, OSError, AssertionError):
         Sender(node.port, calling="\x1b[31m\nFAKE")
