@@ -25,6 +25,7 @@ from pacsnode.intake.guard import Bounds, GuardedConnection
 from pacsnode.settings import Listen
 from storage.errors import StorageError, Unkeepable
 from storage.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from storage.header import is_uid, said
 from storage.records import Kept, Reference
 
 ACSE_TIMEOUT_S = 5.0  # for the A-ASSOCIATE-RQ: an idle connection is not worth a slot for longer
@@ -191,8 +192,11 @@ class Listener:
     def _keep(self, event: evt.Event) -> Kept:
         request = cast(C_STORE, event.request)
         expected = Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-        if not UID(expected.sop_instance_uid).is_valid:
-            raise Unkeepable("Affected SOP Instance UID (0000,1000) of the command is not a UID")
+        if not is_uid(expected.sop_instance_uid):
+            raise Unkeepable(
+                "Affected SOP Instance UID (0000,1000) of the command holds "
+                f"{said(expected.sop_instance_uid)}"
+            )
         return self._archive.keep(
             cast(BytesIO, request.DataSet).getvalue(),
             transfer_syntax_uid=str(event.context.transfer_syntax),
@@ -225,7 +229,7 @@ def _refusal(event: evt.Event, error: Exception) -> int:
         "instance-refused" if known else "instance-fault",
         level=logging.WARNING if known else logging.ERROR,
         # what claims to be a UID may be any text of the sender's
-        sop_instance_uid=claimed if UID(claimed).is_valid else "malformed",
+        sop_instance_uid=said(claimed),
         status=f"0x{status:04X}",
         error=error,
         # only our own errors promise to quote nothing of a patient

@@ -1,5 +1,7 @@
 """Objects that real senders send are kept as they came; bad ones get their status, no more."""
 
+import io
+import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,6 +171,26 @@ def test_command_and_dataset_must_name_the_same_object(node: Node, data: Path) -
         assert node.on_disk() == set()
         assert sender.store(encoded, sop_class, instance) == 0
     assert node.on_disk() == {encoded}
+
+
+# such a command is a warning to pydicom; in tests, warnings are errors
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_uid_with_leading_zeros_is_taken_as_the_archive_takes_it(
+    node: Node, data: Path, written_log: io.StringIO
+) -> None:
+    path = data / REAL["ct"]
+    sop_class, instance, _ = identity(path)
+    odd = instance[: -len(".0123")] + ".0123"
+    encoded = encoded_dataset(path)[0].replace(instance.encode(), odd.encode())
+    with node.sender(path) as sender:
+        assert sender.store(encoded, sop_class, odd) == 0
+        assert sender.store(encoded[:-1000], sop_class, odd) == 0xC000
+    assert node.archive.instance(odd) is not None
+    (refused,) = (
+        line for line in map(json.loads, written_log.getvalue().splitlines())
+        if line["event"] == "instance-refused"
+    )  # fmt: skip
+    assert refused["sop_instance_uid"] == odd
 
 
 def test_every_malformed_file_gets_a_status_and_the_association_lives(
