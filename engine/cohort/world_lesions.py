@@ -94,7 +94,12 @@ def surroundings(values: Float, shape: Ellipsoid, grid: Grid) -> float:
 
 
 def raise_uptake(uptake: Float, tumour: Tumour, grid: Grid) -> None:
-    """Put a tumour's activity in: hottest at its centre, unless it is necrotic."""
+    """Put a tumour's activity in: hottest at its centre, unless it is necrotic.
+
+    A whole organ has its own activity already, and cavities in it.
+    """
+    if tumour.organ:
+        return
     box, q = distance_of(tumour.shape, grid, 1.0)
     own = tumour.suv * (1 - 0.2 * q)
     if tumour.morphology == "necrotic":

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from pydicom.sr.codedict import codes
 from engine.cohort.body_tissues import DOTATATE, FDG, PSMA
 from engine.cohort.dataset import read_dataset, read_regions
 from engine.cohort.world import WorldOptions, WorldStudy, make_world_study, write_arrays
+from engine.cohort.world_images import as_pet
+from engine.cohort.world_places import places
 from engine.cohort.world_position import FIELDS
 from engine.evaluating.facts import facts_in
 from engine.grounding.midline import side_in_body
@@ -131,6 +134,27 @@ def test_anatomy_is_where_it_belongs(studies: list[WorldStudy]) -> None:
                           ("liver", "urinary bladder")):  # fmt: skip
         assert region_of(study, higher)[:, 2].mean() > region_of(study, lower)[:, 2].mean()
     assert len(names) > 100
+
+
+def test_a_whole_organ_keeps_the_activity_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def noted(uptake: np.ndarray, *others: Any) -> np.ndarray:
+        seen.append(uptake.copy())
+        return as_pet(uptake, *others)
+
+    organs = tuple(place for place in places() if place.kind == "organ")
+    monkeypatch.setattr("engine.cohort.world.places", lambda: organs)
+    monkeypatch.setattr("engine.cohort.world.as_pet", noted)
+    found = set()
+    for seed in range(4):
+        for wanted in ((0, 0), (2, 2)):
+            options = WorldOptions(COARSE, findings=wanted, field="vertex to thighs")
+            study = make_world_study(seed, options)
+            found |= {record.site for record in study.records}
+        assert all(np.array_equal(one, seen[0]) for one in seen)
+        seen.clear()
+    assert found == {"heart", "urinary bladder"}
 
 
 def test_the_grades_refer_to_the_liver_that_a_report_would(studies: list[WorldStudy]) -> None:
