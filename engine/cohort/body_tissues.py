@@ -70,6 +70,7 @@ _OTHERS: Mapping[str, Mapping[str, float]] = {
     },
 }  # fmt: skip
 TRACERS = (FDG, *_OTHERS)
+SHORT_NAMES: Mapping[str, str] = {FDG: "FDG", PSMA: "PSMA", DOTATATE: "DOTATATE"}  # as reports say
 TISSUES = tuple(_TISSUES)
 
 

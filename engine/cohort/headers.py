@@ -20,6 +20,7 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
+from engine.cohort.body_tissues import FDG, SHORT_NAMES
 from engine.geometry import Grid
 
 MAKER = "Analytic Phantom"  # never our own name: a node ignores what it wrote itself
@@ -36,7 +37,7 @@ STORED_MAX = 32767
 class Tracer:
     """What was injected, as the header states it."""
 
-    name: str = "Fluorodeoxyglucose"
+    name: str = FDG
     code: Code | None = codes.SCT.FluorodeoxyglucoseF18
     nuclide: Code = codes.SCT._18Fluorine
     half_life_s: float = HALF_LIFE_S
@@ -232,7 +233,9 @@ def _study_header(series: Series) -> Dataset:
     dataset.StudyInstanceUID = series.study_instance_uid
     dataset.StudyDate, dataset.StudyTime = f"{CT_AT:%Y%m%d}", f"{CT_AT:%H%M%S}"
     dataset.StudyID, dataset.AccessionNumber = "1", f"PHANTOM{series.seed}"
-    dataset.StudyDescription = "PET/CT whole body FDG"
+    dataset.StudyDescription = (
+        f"PET/CT whole body {SHORT_NAMES.get(series.tracer.name, series.tracer.name)}"
+    )
     dataset.ReferringPhysicianName = ""
     dataset.FrameOfReferenceUID = series.frame_of_reference_uid
     dataset.PositionReferenceIndicator = ""

@@ -12,7 +12,7 @@ from engine.acquisition import SuvConversion
 from engine.cohort.body import Habitus, draw_habitus, make_body
 from engine.cohort.body_parts import Part
 from engine.cohort.body_shapes import Ellipsoid
-from engine.cohort.body_tissues import FDG, densities, uptakes
+from engine.cohort.body_tissues import FDG, SHORT_NAMES, densities, uptakes
 from engine.cohort.dataset import Example, Record, numbers_of, write_example, write_regions
 from engine.cohort.headers import uid_of
 from engine.cohort.plain import plain_acquisition
@@ -291,7 +291,7 @@ def _finding(
     site = table()[where.site]
     told = Told(
         where.site, where.side, where.kind, grade, meaning, tumour.morphology, measured,
-        "FDG" if options.tracer == FDG else options.tracer.split("-")[0],
+        SHORT_NAMES.get(options.tracer, options.tracer),
     )  # fmt: skip
     record = Record(
         study_id=study_id,

@@ -10,6 +10,8 @@ import typer
 from pacsnode.cli.application import AsJson, console, fail, print_json
 
 FORMS = ("siemens", "ge", "philips", "arrays")
+TRACERS = ("FDG", "PSMA", "DOTATATE")
+SPLITS = ("train", "validation", "test")
 
 
 def phantom(
@@ -24,11 +26,19 @@ def phantom(
     shifted: Annotated[
         bool, typer.Option("--shifted", help="Other bodies, scanners, positions and words.")
     ] = False,
+    tracer: Annotated[str, typer.Option(help="FDG, PSMA or DOTATATE.")] = "FDG",
+    split: Annotated[
+        str, typer.Option(help="What the records are for: train, validation or test.")
+    ] = "train",
     as_json: AsJson = False,
 ) -> None:
     """Make a PET/CT of the phantom world, with lesions and what a report says of them."""
-    if form not in FORMS:
-        fail(f"--as is {form!r}, not of {', '.join(FORMS)}", code=2)
+    for option, told, allowed in (
+        ("--as", form, FORMS), ("--tracer", tracer, TRACERS), ("--split", split, SPLITS),
+    ):  # fmt: skip
+        if told not in allowed:
+            fail(f"{option} is {told!r}, not of {', '.join(allowed)}", code=2)
+    from engine.cohort.body_tissues import SHORT_NAMES
     from engine.cohort.world import WorldOptions, make_world_study, write_arrays
     from engine.cohort.world_dicom import write_dicom
 
@@ -37,6 +47,8 @@ def phantom(
         spacing_mm=(spacing_mm,) * 3,
         ct_spacing_mm=(3.0, 1.953125, 1.953125) if is_dicom else None,
         is_shifted=shifted,
+        split=split,
+        tracer={short: name for name, short in SHORT_NAMES.items()}[tracer],
     )
     told: list[dict[str, Any]] = []
     for each in range(seed, seed + count):

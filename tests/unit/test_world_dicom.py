@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from engine.acquisition import SuvConversion
 from engine.case import Case
-from engine.cohort.body_tissues import DOTATATE
+from engine.cohort.body_tissues import DOTATATE, PSMA, SHORT_NAMES, TRACERS
+from engine.cohort.dataset import read_dataset
+from engine.cohort.record import SPLITS
 from engine.cohort.world import WorldOptions, make_world_study
 from engine.cohort.world_dicom import VENDORS, write_dicom
 from engine.cohort.world_position import Position, Stance
@@ -19,7 +21,7 @@ from engine.errors import Unreadable
 from engine.measuring.lesions import measure
 from engine.pipeline.reporting import read_scan
 from engine.reading.mask import read_mask
-from pacsnode.cli import app
+from pacsnode.cli import app, making
 from tests.conftest import find_peer
 
 OPTIONS = WorldOptions((8.0, 8.0, 8.0), (12.0, 12.0, 12.0), field="neck to pelvis", findings=(3, 5))
@@ -86,6 +88,9 @@ def test_other_tracers_state_their_nuclide(tmp_path: Path) -> None:
     assert "68" in dose.RadionuclideCodeSequence[0].CodeMeaning
     scan, _ = read_scan(Case(files.pet, files.ct, files.seg or Path()))
     assert float(scan.pet.values.max()) == pytest.approx(study.scan.pet.values.max(), rel=1e-3)
+    for path in (files.pet[0], files.ct[0], files.seg):
+        assert path is not None
+        assert dcmread(path).StudyDescription == "PET/CT whole body DOTATATE"
 
 
 def test_an_unknown_vendor_is_refused(tmp_path: Path) -> None:
@@ -103,5 +108,35 @@ def test_the_command_writes_a_study_and_its_words(tmp_path: Path) -> None:
     run = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "b"), "--as", "arrays"])
     assert run.exit_code == 0, run.output
     assert (tmp_path / "b" / "world-0000008" / "records.jsonl").is_file()
-    run = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "c"), "--as", "png"])
+
+
+def test_the_command_takes_tracer_and_split(tmp_path: Path) -> None:
+    run = CliRunner().invoke(
+        app,
+        ["phantom", "--seed", "8", "--spacing-mm", "8", "--json", "--out", str(tmp_path), "--as",
+         "arrays", "--tracer", "PSMA", "--split", "test"],
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    told = json.loads(run.stdout)
+    assert {one["split"] for one in told} == {"test"}
+    assert any("PSMA" in one["text"] for one in told)
+    assert all("FDG" not in one["text"] for one in told)
+    read = list(read_dataset(tmp_path, "test"))
+    assert [one.record.text for one in read] == [one["text"] for one in told]
+    assert read[0].scan.acquisition.tracer_name == PSMA
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"), [("--as", "png"), ("--tracer", "FES"), ("--split", "dev")]
+)
+def test_the_command_refuses_what_it_does_not_know(option: str, wrong: str, tmp_path: Path) -> None:
+    run = CliRunner().invoke(app, ["phantom", "--out", str(tmp_path / "c"), option, wrong])
     assert run.exit_code == 2
+    assert f"{option} is '{wrong}'" in run.output
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_command_offers_what_the_world_knows() -> None:
+    assert set(making.TRACERS) == set(SHORT_NAMES.values())
+    assert set(SHORT_NAMES) == set(TRACERS)
+    assert making.SPLITS == SPLITS
