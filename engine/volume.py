@@ -1,6 +1,9 @@
 """Images as arrays. Every array is [k, j, i] = slice, row, column."""
 
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -49,3 +52,9 @@ class Scan:
     ct: Volume | None
     acquisition: PetAcquisition
     suv: SuvConversion | SuvRefusal
+
+
+def unmarked(shape: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """An array of False; what is never written takes no memory (zeros from the heap would)."""
+    pages = mmap.mmap(-1, prod(shape), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, np.bool_).reshape(shape)

@@ -1,15 +1,14 @@
 """Drawn planes onto the PET grid: by where each lies in space, never by its number."""
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.geometry import Grid
 from engine.reading.content import Unusable
+from engine.volume import unmarked
 
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -52,7 +51,7 @@ def place(planes: Sequence[DrawnPlane], pet: Grid) -> Placed:
 
     Raises Unusable with code `outside-pet` when no drawn pixel lies in the PET.
     """
-    voxels = unmarked(pet)
+    voxels = unmarked(pet.shape)
     marked, touched = np.sum([_mark(voxels, plane, pet) for plane in planes], axis=0).tolist()
     volumes_cm3 = np.array([_pixel_volume_cm3(plane) * plane.pixels.sum() for plane in planes])
     centres = np.array([_centre_lps_mm(plane) for plane in planes])
@@ -64,12 +63,6 @@ def place(planes: Sequence[DrawnPlane], pet: Grid) -> Placed:
         flags.append("below-pet-resolution")
     x, y, z = np.average(centres, axis=0, weights=volumes_cm3).tolist()
     return Placed(voxels, float(volumes_cm3.sum()), (x, y, z), touched, tuple(flags))
-
-
-def unmarked(grid: Grid) -> Bool:
-    """A mask of False; what is never written takes no memory (zeros from the heap would)."""
-    pages = mmap.mmap(-1, prod(grid.shape), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return np.frombuffer(pages, np.bool_).reshape(grid.shape)
 
 
 def _mark(voxels: Bool, plane: DrawnPlane, pet: Grid) -> tuple[int, int]:

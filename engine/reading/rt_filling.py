@@ -8,9 +8,10 @@ import numpy.typing as npt
 from engine.geometry import Grid
 from engine.reading.content import Unusable
 from engine.reading.evenodd import TooManyCrossings, area_and_centroid, filled
-from engine.reading.placing import Placed, unmarked
+from engine.reading.placing import Placed
 from engine.reading.planes import plane_at, slabs
 from engine.reading.rt_planes import RoiPlanes
+from engine.volume import unmarked
 
 Float = npt.NDArray[np.float64]
 
@@ -48,7 +49,7 @@ def fill(roi: RoiPlanes, pitch_mm: float, pet: Grid) -> Placed:
 def _filled(
     roi: RoiPlanes, plane_of_slice: npt.NDArray[np.intp], pet: Grid
 ) -> tuple[npt.NDArray[np.bool_], int, int]:
-    voxels = unmarked(pet)
+    voxels = unmarked(pet.shape)
     marked = touched = 0
     for plane in np.unique(plane_of_slice[plane_of_slice >= 0]).tolist():
         polygons = roi.polygons[plane]

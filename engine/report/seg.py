@@ -1,6 +1,7 @@
 """build_seg: the ROIs of an RTSTRUCT as a SEG on the PET grid, exactly the voxels measured."""
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import highdicom as hd
@@ -17,9 +18,10 @@ from engine.report import modules
 from engine.report.groups import finding_code, tracking_identifier
 from engine.report.sources import Sources, grouped, read_header, read_sources, tracking_uid
 from engine.report.style import MANUFACTURER, ReportStyle, derived_uid, seg_uid
-from engine.volume import Volume
+from engine.volume import Volume, unmarked
 
 ALGORITHM = "pacsnode RTSTRUCT contours to PET voxels"
+MAX_PIXELS = 2**33
 
 
 def build_seg(report: Report, case: Case, style: ReportStyle) -> Dataset:
@@ -131,14 +133,14 @@ def _nameless_header(path: Path) -> Dataset:
 
 def _frames(
     pet: Volume, case: Case, segments: Sequence[Segment]
-) -> tuple[list[Dataset], npt.NDArray[np.uint8]]:
+) -> tuple[list[Dataset], npt.NDArray[np.bool_]]:
     """The PET headers that hold a voxel of any segment, and the voxels, [frame, row, column, s]."""
     _refuse_several_multi_frame(pet)
     touched = np.zeros(len(pet.slices), bool)
     for segment in segments:
         touched |= segment.mask.voxels.any(axis=(1, 2))
     headers = {str(header.SOPInstanceUID): header for header in map(_nameless_header, case.pet)}
-    planes = np.flatnonzero(touched)
+    planes = np.flatnonzero(touched).tolist()
     if pet.slices[0].frame_number is None:
         images = [headers[pet.slices[k].sop_instance_uid] for k in planes]
         positions = list(range(len(planes)))
@@ -146,10 +148,30 @@ def _frames(
         images = [headers[pet.slices[0].sop_instance_uid]]
         positions = [(pet.slices[k].frame_number or 1) - 1 for k in planes]
     count = len(images) if len(images) > 1 else int(images[0].get("NumberOfFrames") or 1)
-    pixels = np.zeros((count, *pet.grid.shape[1:], len(segments)), np.uint8)
+    return images, _pixels(segments, planes, positions, count)
+
+
+def _pixels(
+    segments: Sequence[Segment], planes: Sequence[int], positions: Sequence[int], count: int
+) -> npt.NDArray[np.bool_]:
+    """The masks [frame, row, column, s]; in memory s goes first, so that most is never written.
+
+    Raises UnusableCase with the code `seg-too-large` beyond MAX_PIXELS.
+    """
+    shape = (len(segments), count, *segments[0].mask.voxels.shape[1:])
+    if prod(shape) > MAX_PIXELS:
+        raise UnusableCase(
+            f"{len(segments)} ROIs on {count} PET slices of {shape[2]} x {shape[3]} are more than"
+            " one SEG is made of: send them in several RTSTRUCTs",
+            code="seg-too-large",
+        )
+    pixels = unmarked(shape)
     for s, segment in enumerate(segments):
-        pixels[positions, ..., s] = segment.mask.voxels[planes]
-    return images, pixels
+        for position, k in zip(positions, planes, strict=True):
+            plane = segment.mask.voxels[k]
+            if plane.any():
+                pixels[s, position] = plane
+    return np.moveaxis(pixels, 0, -1)
 
 
 def _refuse_several_multi_frame(pet: Volume) -> None:

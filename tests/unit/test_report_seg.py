@@ -1,5 +1,7 @@
 """The SEG that stands for an RTSTRUCT: the voxels that were measured, and no others."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import highdicom as hd
@@ -20,6 +22,7 @@ from engine.report.sr import build_sr
 from engine.report.style import seg_uid
 from engine.volume import Mask
 from tests import makers
+from tests.conftest import ROOT
 from tests.unit import judges
 from tests.unit.reports import STYLE, Study
 
@@ -209,3 +212,41 @@ def test_a_multiframe_pet_places_its_frames_by_number(study, tmp_path):
     images, pixels = building._frames(pet, case, study.segments[:1])
     assert len(images) == 1
     np.testing.assert_array_equal(pixels[::-1, ..., 0].astype(bool), study.voxels[0])
+
+
+def test_more_pixels_than_one_seg_is_made_of_are_refused(study, monkeypatch):
+    """Counted before anything is made: three ROIs on the three slices that they touch."""
+    from engine.report import seg as building
+
+    pixels = 3 * 3 * int(np.prod(study.pet.grid.shape[1:]))
+    monkeypatch.setattr(building, "MAX_PIXELS", pixels)
+    assert len(build_seg(study.report(), study.case, STYLE).SegmentSequence) == 3
+    monkeypatch.setattr(building, "MAX_PIXELS", pixels - 1)
+    with pytest.raises(UnusableCase, match="3 ROIs on 3 PET slices") as told:
+        build_seg(study.report(), study.case, STYLE)
+    assert told.value.code == "seg-too-large"
+
+
+MANY_ROIS = """
+import resource
+from types import SimpleNamespace
+from engine.report.seg import MAX_PIXELS, _pixels
+from engine.volume import Mask, unmarked
+
+planes = range(512)
+voxels = unmarked((512, 400, 400))
+voxels[200:210, 100:130, 100:130] = True
+segments = [SimpleNamespace(mask=Mask(voxels, None))] * (MAX_PIXELS // voxels.size)
+before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+pixels = _pixels(segments, planes, planes, 512)
+assert pixels.shape == (512, 400, 400, len(segments)) and len(segments) > 100
+assert all(pixels[200:210, 100:130, 100:130, s].all() for s in (0, len(segments) - 1))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb)
+"""
+
+
+def test_the_largest_seg_takes_memory_for_what_is_marked_only():
+    told = subprocess.run(
+        [sys.executable, "-c", MANY_ROIS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(told.stdout) < 512 * 1024  # kB; all pixels as bytes are 8 GiB
