@@ -90,9 +90,12 @@ _FLUID_BEFORE = re.compile(
 _FLUID_AFTER = re.compile(
     r"\s*(?:of\b|(?:\w+\s+){0,2}(?:contrast|saline|water|urine|fluid|bolus|syringe)\b)", re.I
 )
+_TO_ITS_END = (  # of a phrase that only makes sense with the number before it
+    r"[^,;.()\[\]\d#\x00]*?"
+    r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b)"
+)
 _DISTANCE_AFTER = re.compile(
-    r"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b[^,;.()\[\]\d#\x00]*?"
-    r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b))"
+    rf"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b{_TO_ITS_END})"
     r"|\s*(?:away|above|below|superior|inferior|proximal|distal|deep|apart|beneath|cranial|caudal"
     r"|lateral|medial|anterior|posterior|short\s+of|thick(?:ness)?|slices?|collimation|margins?)\b",
     re.I,
@@ -118,12 +121,35 @@ _SHARE_AFTER = re.compile(
     re.I,
 )
 
+_MULTIPLE = re.compile(r".*(?:twice|thrice|fold|times)", re.I | re.S)
+_OF_ANOTHER = re.compile(
+    rf"\s*(?:as|that|those|the|its|their)\b{_TO_ITS_END}|\s*{_REFERENCE.pattern}{_TO_ITS_END}", re.I
+)
+_LEADS_TO_ONE = re.compile(
+    rf"(?:{_SUV}|\b(?:slices?|images?|img|frames?|instances?|series|volumes?|MTV|TLG|glycolysis"
+    rf"|scores?|grades?|stages?|deauville|krenning|category|number)\b)(?:{_FILLER}[^\w.;!?])*{_FILLER}$"
+    rf"|{_SUV}[^.;:()\[\]\d#]{{0,60}}?\b(?:is|was|measur\w+|reach\w*)\s+$",
+    re.I,
+)
+_COUNTED = re.compile(
+    r"\s+(?:of\s+(?:the|these|those|them|its|several|many|multiple)\b"
+    r"|(?!(?:and|or|with|without|in|on|at|of|for|within|near|which|that|is|was|but|than|from)\b)[a-z])",
+    re.I,
+)
+
+
+def leads_to_one(head: str) -> bool:
+    """Whether the words before a "one" make it a number."""
+    return _LEADS_TO_ONE.search(head) is not None
+
 
 def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
     """What a quantity means in a folded text; `head` is what stands before it in its sentence."""
     tail = text[quantity.end :]
     if quantity.is_date or quantity.is_glued:
         return Meaning("unknown", "", quantity.start, quantity.end)
+    if quantity.is_word and _COUNTED.match(tail) and not _SLICE_BEFORE.search(head):
+        return _unknown(text, head, tail, quantity)
     if volume := _volume(text, head, tail, quantity):
         return volume
     if quantity.unit == "length" or len(quantity.factors) > 1:
@@ -131,7 +157,7 @@ def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
     for reading in (_suv, _slice, _suv_behind):
         if found := reading(head, tail, quantity):
             return found
-    return _unknown(head, tail, quantity)
+    return _unknown(text, head, tail, quantity)
 
 
 def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
@@ -239,7 +265,7 @@ def _volume(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | No
 
 
 def _volume_without_words(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | None:
-    """What the unit alone says: not of "3 L", which may be on the left, nor of what was injected."""
+    """What the unit alone says; "3 L" may be three on the left, and a fluid is no lesion."""
     if quantity.unit != "volume" or len(quantity.factors) > 1:
         return None
     is_left = _LITRE_OR_LEFT.fullmatch(text, quantity.unit_start, quantity.end)
@@ -266,7 +292,12 @@ def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     return Meaning("slice", "range" if spread and plural else "", start, end)
 
 
-def _unknown(head: str, tail: str, quantity: Quantity) -> Meaning:
-    """A number no mask can vouch for; "3 of" and "30 % of the" go with it."""
-    share = _SHARE_AFTER.match(tail)
-    return Meaning("unknown", "", quantity.start, quantity.end + (share.end() if share else 0))
+def _unknown(text: str, head: str, tail: str, quantity: Quantity) -> Meaning:
+    """A number no mask can vouch for; "3 of", "30 % of the" and what "twice" is said of go too."""
+    start, end = quantity.start, quantity.end
+    if _MULTIPLE.match(text, start, end):
+        led, share = _SUV_BEFORE.search(head), _OF_ANOTHER.match(tail)
+        start -= len(head) - led.start() if led else 0
+    else:
+        share = _SHARE_AFTER.match(tail)
+    return Meaning("unknown", "", start, end + (share.end() if share else 0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from engine.grounding.claims import UNSUPPORTED_CLAIM
 from engine.grounding.folding import folded
 from engine.grounding.keeping import kept_in
-from engine.grounding.meaning import Meaning, is_denied, meaning_of
+from engine.grounding.meaning import Meaning, is_denied, leads_to_one, meaning_of
 from engine.grounding.measured import Measured
 from engine.grounding.priors import DATE, PRIOR, cue_after, cue_before, trailing
 from engine.grounding.quantities import Quantity, quantities_in
@@ -106,7 +106,10 @@ def _read_anew(span: Span) -> Span:
 
 def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
     reading = _read_names(text)
-    quantities = list(quantities_in(reading.view))
+    view = reading.view
+    quantities = list(
+        quantities_in(view, lambda at: leads_to_one(view[reading.sentence_of(at)[1] : at]))
+    )
     for quantity in quantities:
         if quantity.is_date:
             reading.blot(quantity.start, quantity.end, DATE)

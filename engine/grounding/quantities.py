@@ -1,7 +1,7 @@
 """Quantities: the numbers of a folded text with their units, whatever they mean."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,15 +12,26 @@ _ONES = (
     "|fifteen|sixteen|seventeen|eighteen|nineteen"
 )
 _SPELLED = rf"(?:{_ONES}|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)"
+_BEHIND_X = "|".join(  # an x that joins, behind a unit or a number in letters
+    rf"(?<={end}x)"
+    for end in (
+        "ter", "tre", "ters", "tres", "nch", "ches", "one", "two", "ree", "four", "ive", "six",
+        "ven", "ght", "nine", "ten", "elve", "een", "ty",
+    )
+)  # fmt: skip
 _WORDS = (
-    rf"(?:\ban?\s+(?=dozen|hundred))?(?:\b|(?<=[\d\s\]m]x))(?:dozens?|{_SPELLED}(?:(?:\s+|-){_SPELLED})*)"
-    rf"(?:\s+point(?:\s+(?:{_ONES}))+)?(?![A-Za-z](?<!x)(?![cm]?m\b|m?x))"
+    rf"(?:\ban?\s+(?=dozen|hundred))?(?:\b|(?<=[\d\s\]m]x)|{_BEHIND_X})(?:dozens?|{_SPELLED}(?:(?:\s+|-){_SPELLED})*)"
+    rf"(?:\s+point(?:\s+(?:{_ONES}))+)?(?![A-Za-z](?<!x)(?![cm]?m\b|m?x|old\b))"
 )
+_TIMES_WORDS = r"\b(?:twice|thrice)\b"
+_TWO = r"(?:\ban?\s+)?\b(?:couple|pair)\b(?:\s+of\b)?"
 _PLACEHOLDER = r"\[[\s#.,]*#[\s#.,]*\]|\[\s*(?:number|num|value)\s*\]|(?:[#][.,]?)+(?!\s*\d)"
 _DIGITS = r"(?:(?<![\d.,])[.,](?=\d))?\d+(?:[.,]\d+)*"
 _HALF = r"(?:\s+and\s+(?:an?\s+)?(?:half|quarter)\b)?"
 ATOM = re.compile(
-    rf"(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))" + _HALF, re.I
+    rf"(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))"
+    rf"{_HALF}|{_TIMES_WORDS}|{_TWO}",
+    re.I,
 )
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
@@ -38,7 +49,7 @@ _DATE = re.compile(
 )
 _LENGTH = (
     r"(?:[cm]ms?|㎝|㎜|c\.m\.?|m\.m\.?|(?:centi|milli)met(?:er|re)s?|inch(?:es)?)"
-    r"(?!(?!x\s*[\d.\#\[])[A-Za-z\d^])"  # an x may follow that joins the next factor
+    rf"(?!(?!x\s*(?:[\d.\#\[]|{_SPELLED}(?![a-z])))[A-Za-z\d^])"  # x joins the next factor
 )
 _VOLUME = (
     r"(?:(?:mc|[cdkmnu\u03bc])ls?|l(?!-)|cc|ccm|[a-z\u03bc]?m\^?3|in\^?3|cubic\s+[a-z]+"
@@ -88,11 +99,17 @@ class Quantity:
     is_date: bool = False
     is_glued: bool = False  # to letters that are no unit: HER2, T4N0, 3-fold
     is_bare: bool = True  # without a unit
+    is_word: bool = False  # "one" or "half" alone: a pronoun, unless something leads to a number
     unit_start: int = 0  # where the last unit is written; `end` where there is none
 
 
-def quantities_in(text: str) -> Iterator[Quantity]:
-    """Every quantity of a folded text, in order, dates among them."""
+def quantities_in(
+    text: str, is_led_to: Callable[[int], bool] = lambda start: False
+) -> Iterator[Quantity]:
+    """Every quantity of a folded text, in order, dates among them.
+
+    "one" alone is a quantity where `is_led_to` says so of its start.
+    """
     at = 0
     dates = [match.span() for match in _DATE.finditer(text)]
     while (atom := ATOM.search(text, at)) is not None:
@@ -103,20 +120,15 @@ def quantities_in(text: str) -> Iterator[Quantity]:
             continue
         quantity = _quantity(text, atom, min((s for s, _ in dates if s > atom.start()), default=-1))
         at = max(quantity.end, atom.end())
-        if not _is_word_alone(atom[0], quantity):
+        if not quantity.is_word or is_led_to(quantity.start):
             yield quantity
-
-
-def _is_word_alone(word: str, quantity: Quantity) -> bool:
-    """Whether it is the pronoun "one", or "half" of something, and no quantity."""
-    plain = word.strip().lower()
-    alone = len(quantity.factors) == 1 and not quantity.is_range and quantity.is_bare
-    return plain in ("one", "half", "half a", "half an") and alone
 
 
 def _quantity(text: str, atom: re.Match[str], limit: int) -> Quantity:
     start, factors = atom.start(), [atom[0]]
     unit, end = _unit(text, atom.end())
+    if re.fullmatch(_TIMES_WORDS, atom[0], re.I):
+        unit = "other"
     unit_start = atom.end()
     head, is_range = text[:start], False
     while True:
@@ -134,8 +146,11 @@ def _quantity(text: str, atom: re.Match[str], limit: int) -> Quantity:
     if len(factors) > 1 and (axis := _TRAILING_AXIS.match(text, end)):
         end = axis.end()
     start, end, is_glued = _unglued(text, start, end, unit, len(factors))
-    return Quantity(start, end, tuple(factors), unit, is_range, False, is_glued, unit == "none",
-                    unit_start)  # fmt: skip
+    is_alone = len(factors) == 1 and not is_range and unit == "none"
+    return Quantity(
+        start, end, tuple(factors), unit, is_range, False, is_glued, unit == "none",
+        is_alone and atom[0].lower() in ("one", "half", "half a", "half an"), unit_start,
+    )  # fmt: skip
 
 
 def _unit(text: str, at: int) -> tuple[Unit, int]:

@@ -11,9 +11,27 @@ from random import Random
 
 from hypothesis import strategies as st
 
+from engine.grounding.measured import Measured
+
+# every quantity with digits of its own, so that a number tells what it is
+MEASURED = Measured(
+    suv={"max": "9.8", "mean": "5.7", "peak": "8.6", "median": "5.5"},
+    long_cm="3.1",
+    short_cm="2.4",
+    craniocaudal_cm="2.9",
+    slice="57",
+    slices="52-61",
+    volume_cm3="13.6",
+    glycolysis_g="78.8",
+)
+
 Pick = Callable[[Sequence[str]], str]
 
 SMALL_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+LARGE_WORDS = (
+    "twelve", "fifteen", "seventeen", "twenty", "twenty-one", "thirty two", "forty", "fifty-five",
+    "sixty-six", "ninety", "ninety-nine", "thirty-one point five", "one hundred",
+)  # fmt: skip
 DECIMAL_WORDS = ("two point five", "one point two", "six point three", "zero point eight")
 PLACEHOLDERS = ("[#]", "[ # ]", "[#.#]", "[##]")
 NUMERALS = (
@@ -70,7 +88,9 @@ class Sentence:
 
 def number(pick: Pick) -> str:
     """One invented number, in digits of some script, in words or as a placeholder."""
-    return pick((*NUMERALS, *NUMERALS, *SMALL_WORDS, *DECIMAL_WORDS, *PLACEHOLDERS))
+    return pick(
+        (*NUMERALS, *NUMERALS, *SMALL_WORDS, *LARGE_WORDS, *DECIMAL_WORDS, *PLACEHOLDERS, "one")
+    )
 
 
 def amount(pick: Pick) -> str:
@@ -142,9 +162,13 @@ def stray(pick: Pick) -> str:
         "attenuation of {n} HU", "{n} foci", "{n}% of the lobe", "{n} cm from the carina",
         "liver SUV max {n}", "above blood pool SUV of {n}", "volume of {n} mL", "MTV {n} cc",
         "TLG {n}", "volume of {n} liters", "volume {n} L", "TLG {n} mL", "MTV of {n} \u00b5L",
-        "TLG of {n} g", "volume of {n} cm", "volume of {n} pints", "{n} dL", "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
+        "TLG of {n} g", "volume of {n} cm",
+        "volume of {n} pints", "{n} dL",
+        "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
         "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes",
         "half the lobe",
+        "twice that of the liver", "a twofold increase", "{n}fold", "thrice background uptake",
+        "a couple of foci", "a pair of nodes", "Deauville {n}", "score of {n}", "one of the nodes",
         "wall thickness {n} mm", "a threshold SUV of {n}", "grade {n}", "{n} years ago", "({n})",
         "COVID-{n}", "number {n}", "area of {n} cm2", "volume {n} cm³", "one third of the lobe",
         "{n} times liver uptake", "two-thirds of the body",
@@ -234,7 +258,40 @@ def numbers_in(text: str) -> list[tuple[str, str, str]]:
             end += 1
         found.append((text[:at], text[at:end], text[end:]))
         at = end
-    words = text.replace("-", " ").replace(",", " ").replace(".", " ").replace(")", " ").split()
-    spelled = {"zero", *SMALL_WORDS, "twelve", "dozen", "twenty"}
-    found += [("", word, "") for word in words if word.strip("([;:!~>≥").lower() in spelled]
+    return found + [("", word, "") for word in number_words_in(text)]
+
+
+SPELLED = frozenset(
+    {"zero", "twice", "thrice", "couple", "pair", "dozen", "dozens", "hundred", "thousand"}
+    | {"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
+    | {f"{stem}teen" for stem in ("thir", "four", "fif", "six", "seven", "eigh", "nine")}
+    | {f"{stem}ty" for stem in ("twen", "thir", "for", "fif", "six", "seven", "eigh", "nine")}
+)
+LEAD_TO_ONE = frozenset(
+    {"deauville", "mtv", "tlg"}
+    | {f"{noun}{end}" for noun in ("slice", "image", "volume", "score") for end in ("", "s")}
+    | {f"{suv}{of}" for suv in ("suv", "sul") for of in ("", "s", "max", "mean", "peak")}
+)
+LEADING_ON = frozenset(
+    {"of", "is", "was", "at", "in", "max", "mean", "peak", "about", "approximately", "a", "an"}
+    | {"to", "up", "least", "less", "than", "as", "much", "between", "the", "from"}
+)
+
+
+def number_words_in(text: str) -> list[str]:
+    """The words of a text that are numbers; "one" where a word such as SUV leads to it."""
+    plain = "".join(one if one.isalnum() or one in ".;!?\n" else " " for one in text.lower())
+    found, before = [], ""
+    for mark in ".;!?\n":
+        plain = plain.replace(mark, " | ")
+    for word in plain.split():
+        number = word.removesuffix("fold")
+        if (
+            number in SPELLED
+            or (number == "one" and number != word)
+            or (word == "one" and before in LEAD_TO_ONE)
+        ):
+            found.append(word)
+        if word not in LEADING_ON:
+            before = word
     return found
