@@ -31,17 +31,11 @@ class _Looked:
     label_maps: tuple[Instance, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """`needs`: the studies that the masks have candidates in; `waits_for`: those of them that have
-    to fall quiet before the masks that wait are looked at again."""
+def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset[str]:
+    """Assess every mask of a study, write down what is new, order the reports that are ready.
 
-    needs: frozenset[str]
-    waits_for: frozenset[str]
-
-
-def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> Decided:
-    """Assess every mask of a study, write down what is new, order the reports that are ready."""
+    Gives the studies that have to fall quiet before the masks that wait are looked at again.
+    """
     here = desk.archive.masks(study)
     looked = [_look(mask, here, desk, is_quiet) for mask in here]
     reach("assessed")
@@ -56,11 +50,7 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> Decided:
         else:
             _write_unready(one, desk)
     waiting = [one for one in looked if one.assessment.state == "waiting" and not one.quiet]
-    return Decided(_studies(looked), _studies(waiting))
-
-
-def _studies(looked: Sequence[_Looked]) -> frozenset[str]:
-    return frozenset().union(*(one.studies for one in looked))
+    return frozenset().union(*(one.studies for one in waiting))
 
 
 def _look(

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,6 @@ from pacsnode.settings import Settings
 from pacsnode.worker.bookmark import Bookmark
 from pacsnode.worker.deciding import decide
 from pacsnode.worker.lifeline import Lifeline
-from pacsnode.worker.linking import Links
 from pacsnode.worker.watching import Watch
 from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
@@ -77,8 +77,8 @@ class Worker:
         self._desk = desk
         self._bookmark = bookmark
         self._watch = Watch(desk.archive, desk.settings.assembly.quiet_s, cursor=bookmark.read())
-        self._links = Links(desk.archive)
         self._changed: set[str] = set()
+        self._put_off: Counter[str] = Counter()
         self._reviver = Reviver(desk)
         self._revived_s = self._asked_s = time.monotonic()
         self.sign_of_life: Callable[[], None] = lambda: None
@@ -129,17 +129,28 @@ class Worker:
 
     def _look_at(self, study: str) -> None:
         try:
-            decided = decide(study, self._desk, self._watch.is_quiet)
-            self._links.note(study, decided.needs)
+            waits_for = decide(study, self._desk, self._watch.is_quiet)
             if study in self._changed:
-                self._watch.again(self._links.reached_from(study))
-            self._watch.looked_at(study, decided.waits_for)
-        except StorageError:
-            raise  # the study stays due
+                self._watch.again(self._desk.archive.studies_with_masks_on(study))
+            self._watch.looked_at(study, waits_for)
+        except StorageError as exc:
+            self._look_later(study, exc)
+            return
         except Exception as exc:  # noqa: BLE001 the worker's loop: one study must not stop the next
             self._watch.looked_at(study)
             self._write_defect(study, exc)
         self._changed.discard(study)
+        self._put_off.pop(study, None)
+
+    def _look_later(self, study: str, error: StorageError) -> None:
+        """Whatever the storage cannot do for one study, the others are looked at meanwhile."""
+        self._put_off[study] += 1
+        wait_s = self._desk.backoff.delay_s(self._put_off[study])
+        self._watch.put_off(study, wait_s)
+        log.event(
+            "study-put-off", level=logging.ERROR, study_instance_uid=study, error=error,
+            where=log.where(error), reason=str(error), wait_s=wait_s,
+        )  # fmt: skip
 
     def _write_defect(self, study: str, error: Exception) -> None:
         where = log.where(error)

@@ -43,6 +43,7 @@ class Watch:
         self._last_s: dict[str, float] = {}
         self._changes: dict[str, _Change] = {}
         self._waiting: dict[str, frozenset[str]] = {}
+        self._not_before_s: dict[str, float] = {}
 
     @property
     def settled_cursor(self) -> int:
@@ -68,15 +69,26 @@ class Watch:
             self._changes.setdefault(study, _Change(self._clock_s(), self._cursor))
 
     def due(self) -> tuple[str, ...]:
-        """Studies to look at now; `looked_at` takes them off."""
+        """Studies to look at now; `looked_at` takes them off, `put_off` hides them for a while."""
         changed = [study for study in self._changes if self._has_settled(study)]
         quiet = [study for study, needs in self._waiting.items() if all(map(self.is_quiet, needs))]
-        return tuple(dict.fromkeys([*changed, *quiet]))
+        now_s = self._clock_s()
+        return tuple(
+            study
+            for study in dict.fromkeys([*changed, *quiet])
+            if self._not_before_s.get(study, now_s) <= now_s
+        )
+
+    def put_off(self, study: str, seconds: float) -> None:
+        """The study could not be looked at: it stays due, and is not named before then."""
+        self.again([study])
+        self._not_before_s[study] = self._clock_s() + seconds
 
     def looked_at(self, study: str, waits_for: Iterable[str] = ()) -> None:
         """The study was decided on; when it waits, look again once all of `waits_for` is quiet."""
         self._changes.pop(study, None)
         self._waiting.pop(study, None)
+        self._not_before_s.pop(study, None)
         if needs := frozenset(waits_for):
             self._waiting[study] = needs
 

@@ -150,6 +150,10 @@ class Archive:
         by series, or holding an instance it refers to."""
         return self._catalog.candidates(mask)
 
+    def studies_with_masks_on(self, study_instance_uid: str) -> tuple[str, ...]:
+        """Other studies with a mask whose `candidates` include series of this one."""
+        return self._catalog.studies_with_masks_on(study_instance_uid, MASKS)
+
     def masks(self, study_instance_uid: str | None = None) -> tuple[Instance, ...]:
         """SEG, Label Map SEG and RTSTRUCT objects, of one study or of all."""
         return self._catalog.of_classes(MASKS, study_instance_uid)

@@ -1,5 +1,6 @@
 """Instances in the index: added in shared commits, found by UID, digest and reference."""
 
+import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ class Catalog:
                 ),
             ),
             select(columns.id).where(
-                images, columns.series_instance_uid.in_(mask.referenced_series)
+                images, columns.series_instance_uid.in_(_listed(mask.referenced_series))
             ),
         ]
         if mask.frame_of_reference_uid is not None:
@@ -159,6 +160,41 @@ class Catalog:
                 )
             )
         return grouped(self._all(or_(*(columns.id.in_(way) for way in ways))))
+
+    def studies_with_masks_on(
+        self, study_instance_uid: str, mask_classes: Collection[str]
+    ) -> tuple[str, ...]:
+        """Other studies with a mask that has candidates in a study: the inverse of `candidates`."""
+        columns = instances.c
+        here = and_(columns.is_image, KEPT, columns.study_instance_uid == study_instance_uid)
+        series = select(columns.series_instance_uid).where(here)
+        of_series = select(columns.sop_instance_uid).where(
+            columns.series_instance_uid.in_(series), KEPT
+        )
+        by_reference = select(references.c.instance_id).where(
+            references.c.sop_instance_uid.in_(of_series)
+        )
+        by_series = select(1).where(_elements(columns.referenced_series).in_(series))
+        frames = select(columns.frame_of_reference_uid).where(
+            here, columns.frame_of_reference_uid.is_not(None)
+        )
+        statement = (
+            select(columns.study_instance_uid)
+            .distinct()
+            .where(
+                columns.sop_class_uid.in_(mask_classes),
+                KEPT,
+                columns.study_instance_uid != study_instance_uid,
+                or_(
+                    columns.frame_of_reference_uid.in_(frames),
+                    columns.id.in_(by_reference),
+                    by_series.exists(),
+                ),
+            )
+            .order_by(columns.study_instance_uid)
+        )
+        with reading(self._database) as connection:
+            return tuple(connection.scalars(statement))
 
     def of_classes(
         self, sop_class_uids: Collection[str], study_instance_uid: str | None
@@ -279,3 +315,14 @@ class Catalog:
                 ],
             )
         return None
+
+
+def _elements(array: Any) -> ColumnElement[str]:
+    """The elements of a JSON array, as a column to select from."""
+    column: ColumnElement[str] = func.json_each(array).table_valued("value").c.value
+    return column
+
+
+def _listed(uids: Sequence[str]) -> Select[Any]:
+    """UIDs as one bound value: an object may name more than a statement takes variables."""
+    return select(_elements(json.dumps(uids)))

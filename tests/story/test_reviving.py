@@ -19,7 +19,8 @@ from pacsnode.jobs.desk import Backoff, Desk
 from pacsnode.jobs.reviving import Reviver
 from pacsnode.node import Node
 from pacsnode.worker import running
-from storage.errors import StorageFull
+from storage.errors import IndexFault, StorageFull
+from storage.records import Instance, Series
 from tests.peers import Receiver, free_port
 from tests.story.small import settings_for, site, small_study
 
@@ -202,3 +203,28 @@ def test_a_defect_in_one_study_leaves_the_others_alone(
     assert (line.state, line.code, line.mask_instance_uid) == ("failed", "defect", None)
     assert "ZeroDivisionError" in line.reasons[0]
     assert "Phantom" not in line.reasons[0]
+
+
+def test_a_study_whose_rows_cannot_be_read_is_put_off_and_the_others_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ill, sound = small_study("ill"), small_study("sound beside it")
+    with site(settings_for(tmp_path, quiet_s=0.3), backoff=QUICK) as here:
+        really = here.archive.candidates
+        looks: list[str] = []
+
+        def candidates(mask: Instance) -> tuple[Series, ...]:
+            looks.append(mask.sop_instance_uid)
+            if mask.sop_instance_uid == ill.mask_uid and looks.count(ill.mask_uid) < 8:
+                raise IndexFault("The index cannot be used")
+            return really(mask)
+
+        monkeypatch.setattr(type(here.archive), "candidates", lambda _, mask: candidates(mask))
+        here.send(ill.everything)
+        here.work_until(lambda: ill.mask_uid in looks, what="the first look")
+        here.send(sound.everything)
+        here.work_until(lambda: here.state(sound) == "reported", what="the sound study")
+        assert here.state(ill) is None
+        here.work_until(lambda: here.state(ill) == "reported", what="the other, once it can be")
+    gaps = looks.count(ill.mask_uid)
+    assert gaps < 40  # not asked five times a second

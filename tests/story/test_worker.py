@@ -67,6 +67,23 @@ def test_a_late_slice_makes_a_revision_that_names_its_predecessor(tmp_path: Path
         assert len(reports_at(receiver)) == 2
 
 
+def test_after_a_restart_a_late_slice_in_another_study_makes_a_revision(tmp_path: Path) -> None:
+    study = small_study("apart", StudyInstanceUID="2.25.7654321")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send([*study.pet[:-1], *study.ct, study.seg])
+            here.work_until(lambda: here.state(study) == "delivered", what="the first report")
+            here.work_for(3)  # past the bookmark: nothing is looked at again for its own sake
+            (first,) = reports_at(receiver)
+        with site(settings, backoff=QUICK) as here:
+            here.work_for(1)
+            here.send(study.pet[-1:])
+            here.work_until(lambda: len(reports_at(receiver)) == 2, what="the revision")
+        (revision,) = (one for uid, one in reports_at(receiver).items() if uid != first)
+        assert predecessors(revision) == [first]
+
+
 def test_a_later_version_of_a_mask_supersedes_the_earlier_one(tmp_path: Path) -> None:
     study = small_study("versions", ContentTime="110000")
     saved_again = make_seg(

@@ -114,6 +114,54 @@ def test_candidates_are_found_by_reference_alone(archive: Archive) -> None:
     assert (uid("copied"), "PT", 5) in series_of(archive, mask)
 
 
+def test_a_mask_that_names_more_series_than_sql_has_variables_finds_its_own(
+    archive: Archive,
+) -> None:
+    drawn_on = make_pet(study="images", frame_of_reference="theirs")
+    mask, *_ = keep_all(archive, named(make_rtstruct({"GTV": [SQUARE]}, drawn_on)), *drawn_on)
+    strangers = tuple(f"2.25.{number}" for number in range(250_010))
+    many = replace(mask, referenced_series=(*strangers, drawn_on[0].SeriesInstanceUID))
+    assert series_of(archive, many) == {(drawn_on[0].SeriesInstanceUID, "PT", 8)}
+
+
+def test_who_has_masks_on_a_study_is_the_inverse_of_candidates(archive: Archive) -> None:
+    drawn_on = make_pet(study="images", frame_of_reference="theirs")
+    by_frame = named(
+        make_seg(
+            {"lesion": BLOCK}, make_ct(study="other", series="x", frame_of_reference="theirs")
+        ),
+        StudyInstanceUID=uid("by frame"),
+    )
+    by_reference = named(
+        make_seg({"lesion": BLOCK}, drawn_on, series="seg 2"),
+        StudyInstanceUID=uid("by reference"), FrameOfReferenceUID=uid("nobody's"),
+    )  # fmt: skip
+    by_series = named(
+        make_rtstruct({"GTV": [SQUARE]}, drawn_on), StudyInstanceUID=uid("by series"),
+        FrameOfReferenceUID=uid("nobody's"),
+    )  # fmt: skip
+    own = make_seg({"lesion": BLOCK}, drawn_on, series="seg 3")
+    stranger = named(
+        make_seg({"lesion": BLOCK}, make_pet(study="s", series="s", frame_of_reference="s")),
+        StudyInstanceUID=uid("stranger"),
+    )
+    masks = keep_all(archive, by_frame, by_reference, by_series, own, stranger)
+    images = drawn_on[0].StudyInstanceUID
+    assert archive.studies_with_masks_on(images) == ()
+    keep_all(archive, drawn_on[7])  # no mask names this slice: its series and frame are enough
+    found = set(archive.studies_with_masks_on(images))
+    assert found >= {uid("by frame")}
+    keep_all(archive, *drawn_on)
+    found = set(archive.studies_with_masks_on(images))
+    assert found == {
+        mask.study_instance_uid
+        for mask in masks
+        if mask.study_instance_uid != images
+        and any(one.study_instance_uid == images for one in archive.candidates(mask))
+    }
+    assert found == {uid("by frame"), uid("by reference"), uid("by series")}
+
+
 def test_masks_and_the_reports_about_them(archive: Archive, data: Path) -> None:
     pet = make_pet()
     seg, rtstruct = make_seg({"lesion": BLOCK}, pet), make_rtstruct({"GTV": [SQUARE]}, pet)

@@ -139,6 +139,28 @@ def test_what_came_before_the_start_is_dated_by_the_archive(
     assert watch.is_quiet("in the future")  # stamped by a clock that ran ahead: the full time
 
 
+def test_what_is_put_off_stays_due_and_holds_the_cursor(
+    archive: ChangingArchive, clocks: Clocks
+) -> None:
+    watch = watching(archive, clocks)
+    archive.arrive("a")
+    archive.arrive("b")
+    watch.poll()
+    assert due_after(watch, clocks, 1) == ("a", "b")
+    watch.put_off("a", 10.0)
+    watch.looked_at("b")
+    assert due_after(watch, clocks, 5) == ()
+    assert watch.settled_cursor == 0
+    assert due_after(watch, clocks, 5) == ("a",)
+    watch.looked_at("a", waits_for=["a"])
+    assert due_after(watch, clocks, 60) == ("a",)  # quiet at last
+    watch.put_off("a", 10.0)
+    assert due_after(watch, clocks, 5) == ()
+    assert due_after(watch, clocks, 5) == ("a",)
+    watch.looked_at("a")
+    assert watch.settled_cursor == 2
+
+
 def test_the_settled_cursor_never_passes_a_study_that_was_not_looked_at(
     archive: ChangingArchive, clocks: Clocks
 ) -> None:
