@@ -94,14 +94,3 @@ NORMAL_SENTENCES: dict[Style, Words] = {
         " {slice}, {meaning}.",
     ),
 }
-
-# how reports call a site, where it is not its own name
-SITE_WORDS: dict[str, str] = {
-    "upper lobe of lung": "upper lobe", "lower lobe of lung": "lower lobe",
-    "liver": "hepatic", "level IB LN": "cervical level IB", "level II LN": "cervical level II",
-    "level III LN": "cervical level III", "level IV LN": "cervical level IV",
-    "level V LN": "cervical level V", "station 7 LN": "subcarinal", "celiac LN": "celiac",
-    "cervix uteri": "cervix", "esophagus": "esophageal", "pancreas": "pancreatic",
-    "spleen": "splenic", "stomach": "gastric", "kidney": "renal", "adrenal gland": "adrenal",
-    "pleura": "pleural", "mediastinum": "mediastinal", "peritoneal cavity": "peritoneal",
-}  # fmt: skip

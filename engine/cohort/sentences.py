@@ -14,9 +14,9 @@ from engine.cohort.sentence_phrases import (
     NORMAL_SENTENCES,
     NOUNS,
     SENTENCES,
-    SITE_WORDS,
     Style,
 )
+from engine.cohort.sentence_places import PLACES, SITE_WORDS
 from engine.cohort.world_places import Kind
 
 _URINARY = frozenset({"urinary bladder", "ureter", "kidney"})
@@ -44,11 +44,12 @@ def finding(told: Told, rng: np.random.Generator, style: Style = "home") -> str:
 
     is_normal = told.kind in ("focus", "organ")
     sentence = one((NORMAL_SENTENCES if is_normal else SENTENCES)[style])
-    what = _what(told, "" if told.kind == "node" else one(NOUNS[style][told.kind]))
+    noun = "lymph node" if told.kind == "node" else one(NOUNS[style][told.kind])
+    what = _what(told, noun, style)
     adjective = one(GRADE_ADJECTIVES[style][told.uptake])
     adverb = one(GRADE_ADVERBS[style][told.uptake])
     return sentence.format(
-        what=what, What=_capital(what), where=where(told.site, told.laterality),
+        what=what, What=_capital(what), where=where(told.site, told.laterality, style),
         adjective=adjective, Adjective=_capital(adjective),
         adverb=adverb, Adverb=_capital(adverb), tracer=told.tracer,
         size=f"{_cm(told.measured['long_axis_mm'])} x {_cm(told.measured['short_axis_mm'])} cm",
@@ -57,9 +58,9 @@ def finding(told: Told, rng: np.random.Generator, style: Style = "home") -> str:
     )  # fmt: skip
 
 
-def where(site: str, laterality: str | None) -> str:
+def where(site: str, laterality: str | None, style: Style = "home") -> str:
     """The site with its side, as a noun: "left kidney", "right upper lobe"."""
-    name = site.replace(" LN", " lymph node")
+    name = PLACES[style].get(site, site.replace(" LN", " lymph node"))
     return name if laterality is None or laterality in site else f"{laterality} {name}"
 
 
@@ -72,12 +73,11 @@ def _cm(value_mm: float) -> str:
     return one_decimal(value_mm / 10)
 
 
-def _what(told: Told, noun: str) -> str:
+def _what(told: Told, noun: str, style: Style) -> str:
     """The lesion with its place before it: "left axillary lymph node", "L3 vertebra lesion"."""
-    site = SITE_WORDS.get(told.site, told.site.removesuffix(" LN"))
-    side = told.laterality if told.laterality and told.laterality not in site else None
-    end = "lymph node" if told.kind == "node" else noun
-    return " ".join(word for word in (told.morphology, side, site, end) if word)
+    site = SITE_WORDS[style].get(told.site, told.site.removesuffix(" LN"))
+    side = told.laterality if told.laterality and told.laterality not in told.site else None
+    return " ".join(word for word in (told.morphology, side, site, noun) if word)
 
 
 def _meanings(told: Told, style: Style) -> tuple[str, ...]:

@@ -33,11 +33,11 @@ def phantom(
     as_json: AsJson = False,
 ) -> None:
     """Make a PET/CT of the phantom world, with lesions and what a report says of them."""
-    for option, told, allowed in (
+    for option, wanted, allowed in (
         ("--as", form, FORMS), ("--tracer", tracer, TRACERS), ("--split", split, SPLITS),
     ):  # fmt: skip
-        if told not in allowed:
-            fail(f"{option} is {told!r}, not of {', '.join(allowed)}", code=2)
+        if wanted not in allowed:
+            fail(f"{option} is {wanted!r}, not of {', '.join(allowed)}", code=2)
     from engine.cohort.body_tissues import SHORT_NAMES
     from engine.cohort.world import WorldOptions, make_world_study, write_arrays
     from engine.cohort.world_dicom import write_dicom

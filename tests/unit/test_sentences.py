@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.cohort.sentence_phrases import Style
+from engine.cohort.sentence_places import SITE_WORDS
 from engine.cohort.sentences import Told, finding, one_decimal, where
-from engine.cohort.world_places import places
+from engine.cohort.world_places import Place, places
 from engine.evaluating.facts import facts_in
 from engine.grounding.site_table import table
 from engine.grounding.sites import site_of
 
 MEASURED = {"long_axis_mm": 23.46, "short_axis_mm": 11.0, "suv_max": 7.25, "slice": 112}
+STYLES: tuple[Style, ...] = ("home", "unseen")
 MEANINGS = ("malignant", "inflammatory", "uncertain")
 TOLD = st.builds(
     lambda place, uptake, meaning, morphology: Told(
@@ -25,7 +28,7 @@ TOLD = st.builds(
 )  # fmt: skip
 
 
-@given(told=TOLD, seed=st.integers(0, 10**6), style=st.sampled_from(["home", "unseen"]))
+@given(told=TOLD, seed=st.integers(0, 10**6), style=st.sampled_from(STYLES))
 @settings(max_examples=300, deadline=None)
 def test_a_sentence_says_what_it_was_told(told: Told, seed: int, style) -> None:
     text = finding(told, np.random.default_rng(seed), style)
@@ -55,6 +58,42 @@ def test_each_fact_has_several_wordings() -> None:
     assert len(texts) >= 20
     unseen = {finding(told, np.random.default_rng(seed), "unseen") for seed in range(200)}
     assert not texts & unseen
+
+
+# language has no other word that the table of sites knows, or it would claim more than is known
+SAME_WORDS = {
+    "gallbladder", "ascending colon", "descending colon", "transverse colon", "frontal lobe",
+    "parietal lobe", "thigh", "shoulder", "femoral head", "supraclavicular LN", "paratracheal LN",
+    "obturator LN",
+}  # fmt: skip
+SAME_NOUNS = {"ascending colon", "jejunum", "ileum", "larynx", "stomach", "ureter"}
+
+
+def said_of_place(place: Place, style: Style) -> str:
+    if place.kind in ("focus", "organ"):
+        return where(place.site, place.side, style)
+    return SITE_WORDS[style].get(place.site, place.site.removesuffix(" LN"))
+
+
+def test_the_shifted_world_has_other_words_for_places() -> None:
+    same: dict[bool, set[str]] = {True: set(), False: set()}
+    for place in places():
+        is_normal = place.kind in ("focus", "organ")
+        if said_of_place(place, "home") == said_of_place(place, "unseen"):
+            same[is_normal].add(place.site)
+    assert same == {True: SAME_NOUNS, False: SAME_WORDS}
+
+
+def test_every_place_in_words_reads_back_as_itself() -> None:
+    for seed, place in enumerate(places()):
+        for style in STYLES:
+            meaning = "physiologic" if place.kind in ("focus", "organ") else "malignant"
+            told = Told(place.site, place.side, place.kind, "intense", meaning, None, MEASURED)
+            for each in range(12):
+                text = finding(told, np.random.default_rng([seed, each]), style)
+                said = facts_in(text)
+                assert said.site == place.site, text
+                assert said.laterality in ((place.side,) if place.side else (None, "none")), text
 
 
 def test_sides_are_equally_often_drawn() -> None:
