@@ -10,6 +10,14 @@ SAME_PLANE_MM = 0.05
 LARGEST_SHARED_GAP = 1.5
 # A voxel centre this near to the border between two slabs counts as on it.
 ON_THE_BORDER_MM = 1e-4
+FARTHEST_MM = 1e5  # no patient lies a hundred metres from the origin
+LENGTHS_MM = (1e-3, 1e3)  # between which a spacing or thickness of a person's image lies
+
+
+def possible_length(stated_mm: float | None) -> float | None:
+    """A stated spacing or thickness, None where it can be none."""
+    lowest, highest = LENGTHS_MM
+    return stated_mm if stated_mm is not None and lowest <= stated_mm <= highest else None
 
 
 def distinct_positions(positions_mm: Float) -> tuple[Float, npt.NDArray[np.intp]]:

@@ -19,6 +19,7 @@ from engine.reading.attributes import Attributes
 from engine.reading.coded import code_in
 from engine.reading.content import Unusable
 from engine.reading.part10 import FOREIGN, Instance
+from engine.reading.planes import FARTHEST_MM, possible_length
 
 Float = npt.NDArray[np.float64]
 
@@ -94,6 +95,10 @@ def _points(texts: Sequence[object]) -> Float:
         raise Unusable("a ContourData value is no number", code="bad-contour") from exc
     if len(values) % 3 or not np.all(np.isfinite(values)):
         raise Unusable("ContourData does not hold finite triplets", code="bad-contour")
+    if len(values) and np.abs(values).max() > FARTHEST_MM:
+        raise Unusable(
+            f"ContourData lies more than {FARTHEST_MM:.0f} mm from the origin", code="bad-contour"
+        )
     return values.reshape(-1, 3)
 
 
@@ -118,7 +123,7 @@ def _contours(item: Dataset) -> list[Contour]:
         Contour(
             (contour.text("ContourGeometricType") or "").upper(),
             contour.places[0],
-            contour.number("ContourSlabThickness"),
+            possible_length(contour.number("ContourSlabThickness")),
         )
         for contour in drawn
     ]

@@ -11,7 +11,13 @@ from pydicom.tag import BaseTag
 from engine.errors import GridMismatch, Unreadable
 from engine.reading.attributes import Attributes
 from engine.reading.part10 import Instance
-from engine.reading.planes import distinct_positions, pitch_of, slabs
+from engine.reading.planes import (
+    FARTHEST_MM,
+    distinct_positions,
+    pitch_of,
+    possible_length,
+    slabs,
+)
 from engine.reading.unconverted import decimals, item_of, whole_number
 
 Float = npt.NDArray[np.float64]
@@ -157,25 +163,33 @@ def _lie(group: Dataset, shared: _Shared, uid: str) -> _Lie:
     )
     measures = item_of(group, PIXEL_MEASURES)
     spacing = decimals(measures, PIXEL_SPACING, 2) or shared.spacing
-    if position is None or orientation is None or spacing is None or min(spacing) <= 0:
+    if position is None or orientation is None or spacing is None:
         raise Unreadable(
             f"SEG {uid}: a frame states no ImagePositionPatient, ImageOrientationPatient or"
             " PixelSpacing",
+            code="unplaced-frame",
+        )
+    if max(map(abs, position)) > FARTHEST_MM or None in map(possible_length, spacing):
+        raise Unreadable(
+            f"SEG {uid}: the ImagePositionPatient or PixelSpacing of a frame is none of a"
+            " patient's image",
             code="unplaced-frame",
         )
     between = decimals(measures, SPACING_BETWEEN_SLICES, 1) or shared.between
     thickness = decimals(measures, SLICE_THICKNESS, 1) or shared.thickness
     return _Lie(
         position, orientation, spacing,
-        between[0] if between else None, thickness[0] if thickness else None,
+        possible_length(between[0] if between else None),
+        possible_length(thickness[0] if thickness else None),
     )  # fmt: skip
 
 
 def _stacked(lies: list[_Lie], uid: str) -> list[tuple[Float, float, float]]:
     first = lies[0]
     row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
-    gram = np.array((row @ row - 1, column @ column - 1, row @ column))
-    if np.abs(gram).max() > UNIT_TOLERANCE:
+    with np.errstate(over="ignore"):
+        gram = np.array((row @ row - 1, column @ column - 1, row @ column))
+    if not np.abs(gram).max() <= UNIT_TOLERANCE:
         raise GridMismatch(
             f"SEG {uid}: ImageOrientationPatient holds no two perpendicular unit vectors",
             code="bad-orientation",

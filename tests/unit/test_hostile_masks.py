@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 from engine.errors import EngineError
 from engine.reading.mask import read_mask
@@ -71,16 +72,74 @@ def test_damage_is_told_and_never_crashes(kind: str, tmp_path: Path) -> None:
     assert sum(outcomes.values()) == ROUNDS
 
 
-@pytest.mark.parametrize("value", ["1e308", "-1e308", "nan", "inf", "1e30"])
-def test_impossible_coordinates(value: str, tmp_path: Path) -> None:
-    pet, paths = specimens(tmp_path)
-    whole = paths["RTSTRUCT"].read_bytes()
-    number = b"-50"
-    padded = value.encode().rjust(6)[:6]
-    spoilt = whole.replace(number + b"\\-50", padded + b"\\", 2) if len(padded) == 6 else whole
+MARKER = b"12345.678"
+IMPOSSIBLE = ["1e308", "-1e308", "nan", "inf", "1e30", "1e12", "-1e12", "100001", "-100001"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2], ids="xyz")
+@pytest.mark.parametrize("value", IMPOSSIBLE)
+def test_a_contour_with_an_impossible_coordinate_is_refused_alone(
+    value: str, axis: int, tmp_path: Path
+) -> None:
+    """In any place of any contour: what the rest of the ROI encloses is not its volume."""
+    series = make_pet(np.ones((6, 12, 10)))
+    pet, _ = read_pet(save(series, tmp_path / "pet"))
+    corners = [(-50.0, -50.0), (-30.0, -50.0), (-30.0, -30.0), (-50.0, -30.0)]
+    contours = [[[x, y, z] for x, y in corners] for z in (3.0, 6.0, 9.0)]
+    spoilt = [[[*point] for point in contour] for contour in contours]
+    spoilt[2][1][axis] = float(MARKER)
+    whole = save(make_rtstruct({"a": spoilt, "b": contours}, series), tmp_path / "mask")[0]
+    assert whole.read_bytes().count(MARKER) == 1
     path = tmp_path / "spoilt.dcm"
-    path.write_bytes(spoilt)
+    path.write_bytes(whole.read_bytes().replace(MARKER, value.encode().ljust(len(MARKER))))
     content = read_mask(path, pet)
-    assert {failed.code for failed in content.failed} <= {
-        "bad-contour", "contour-not-parallel", "outside-pet", "contour-too-complex",
-    }  # fmt: skip
+    assert [(failed.number, failed.code) for failed in content.failed] == [(1, "bad-contour")]
+    assert [(segment.label, segment.flags) for segment in content.segments] == [("b", ())]
+
+
+IMPOSSIBLE_LIES = [
+    ("PlanePositionSequence", "ImagePositionPatient", ["1e308", "0", "0"]),
+    ("PlanePositionSequence", "ImagePositionPatient", ["0", "-100001", "0"]),
+    ("PlaneOrientationSequence", "ImageOrientationPatient", ["1e308", "0", "0", "0", "1", "0"]),
+    ("PixelMeasuresSequence", "PixelSpacing", ["1e-300", "1e-300"]),
+    ("PixelMeasuresSequence", "PixelSpacing", ["1e300", "4"]),
+    ("PixelMeasuresSequence", "PixelSpacing", ["-4", "4"]),
+]
+
+
+@pytest.mark.parametrize(("group", "keyword", "value"), IMPOSSIBLE_LIES)
+def test_a_seg_whose_frames_lie_nowhere_is_refused(
+    group: str, keyword: str, value: list[str], tmp_path: Path
+) -> None:
+    pet, seg = _pet_and_seg(tmp_path)
+    stating = [each for each in _groups(seg) if group in each]
+    setattr(stating[-1][group][0], keyword, value)
+    with pytest.raises(EngineError) as told:
+        read_mask(save(seg, tmp_path / "spoilt")[0], pet)
+    expected = "bad-orientation" if keyword == "ImageOrientationPatient" else "unplaced-frame"
+    assert told.value.code == expected
+
+
+@pytest.mark.parametrize("value", ["1e-300", "0", "-3", "1e300"])
+@pytest.mark.parametrize("keyword", ["SpacingBetweenSlices", "SliceThickness"])
+def test_an_impossible_thickness_is_none(keyword: str, value: str, tmp_path: Path) -> None:
+    pet, seg = _pet_and_seg(tmp_path)
+    sound = read_mask(save(seg, tmp_path / "sound")[0], pet).segments[0]
+    for each in _groups(seg):
+        if "PixelMeasuresSequence" in each:
+            setattr(each.PixelMeasuresSequence[0], keyword, value)
+    read = read_mask(save(seg, tmp_path / "spoilt")[0], pet).segments[0]
+    assert np.array_equal(read.mask.voxels, sound.mask.voxels)
+    assert read.drawn_volume_cm3 == pytest.approx(sound.drawn_volume_cm3)
+
+
+def _pet_and_seg(folder: Path) -> tuple[Volume, Dataset]:
+    series = make_pet(np.ones((6, 12, 10)))
+    pet, _ = read_pet(save(series, folder / "pet"))
+    mask = np.zeros((6, 12, 10), np.bool_)
+    mask[1:5, 2:8, 3:7] = True
+    return pet, make_seg({"a": mask}, series)
+
+
+def _groups(seg: Dataset) -> list[Dataset]:
+    return [*seg.SharedFunctionalGroupsSequence, *seg.PerFrameFunctionalGroupsSequence]
