@@ -36,6 +36,9 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+# read where it is used: settings are told, in run.json too
+_SECRETS = frozenset({"PACSNODE_ENDPOINT_KEY"})
+
 AETitle = Annotated[str, StringConstraints(pattern=r"^[ -\[\]-~]{1,16}$", strip_whitespace=True)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Regex = Annotated[str, AfterValidator(_compiles)]
@@ -338,6 +341,8 @@ def _refuse_unknown_variables() -> None:
     tops = set(Settings.model_fields)
     for variable in os.environ:
         if not variable.startswith("PACSNODE_") or variable.startswith("PACSNODE_TEST_"):
+            continue
+        if variable in _SECRETS:
             continue
         top = variable.removeprefix("PACSNODE_").split("__")[0].lower()
         if top not in tops:

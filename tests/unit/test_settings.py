@@ -93,6 +93,16 @@ def test_unknown_variables_are_refused(variable: str, monkeypatch: pytest.Monkey
         read_settings(None)
 
 
+def test_the_key_of_an_endpoint_is_a_secret_and_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACSNODE_ENDPOINT_KEY", "canary")
+    assert "canary" not in repr(read_settings(None))
+    assert "`PACSNODE_ENDPOINT_KEY`" in DOCUMENTED.read_text()
+    monkeypatch.setenv("PACSNODE_ENDPOINT_KEYS", "canary")
+    with pytest.raises(BadSettings, match="PACSNODE_ENDPOINT_KEYS") as refusal:
+        read_settings(None)
+    assert "canary" not in str(refusal.value)
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="Cannot read the settings file"):
         read_settings(tmp_path / "absent.toml")
