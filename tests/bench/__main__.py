@@ -45,24 +45,29 @@ def figures(place: Path) -> Iterator[tuple[str, str]]:
         began = [seconds(lambda: pacsnode(command)) for _ in range(3)]  # noqa: B023
         yield f"pacsnode {command}", f"{min(began):.2f} s"
     shares = make_objects(place / "objects")
-    megabytes = sum(path.stat().st_size for share in shares for path in share) / 1e6
     with node(place / "home") as (port, first_echo_s):
         yield "serve: to the first C-ECHO", f"{first_echo_s:.2f} s"
         if dcmtk_storescu() is None:
             yield "C-STORE", "storescu is not installed"
-            return
-        ours = OBJECTS / send(shares, port, "PACSNODE")
-        yield "C-STORE, durable", f"{ours:.0f} objects/s, {ours * megabytes / OBJECTS:.0f} MB/s"
-        again = OBJECTS / send(shares, port, "PACSNODE")
-        yield "C-STORE, the same again", f"{again:.0f} objects/s"
-    if shutil.which("Orthanc") or Path("/usr/sbin/Orthanc").is_file():
-        with Orthanc(place / "orthanc") as orthanc:
-            theirs = OBJECTS / send(shares, orthanc.port, orthanc.ae_title)
-        yield "C-STORE, Orthanc", f"{theirs:.0f} objects/s"
-        yield "C-STORE, ours / Orthanc's", f"{ours / theirs:.2f}"
+        else:
+            yield from rates(shares, port, place / "orthanc")
     for workers in (1, 2):
         took = replayed(place / "cases", place / f"out{workers}", workers)
         yield f"replay, {workers} worker(s)", f"{took / CASES:.2f} s a case"
+
+
+def rates(shares: Sequence[Sequence[Path]], port: int, place: Path) -> Iterator[tuple[str, str]]:
+    """How fast a node takes objects, and Orthanc in the same minute."""
+    megabytes = sum(path.stat().st_size for share in shares for path in share) / 1e6
+    ours = OBJECTS / send(shares, port, "PACSNODE")
+    yield "C-STORE, durable", f"{ours:.0f} objects/s, {ours * megabytes / OBJECTS:.0f} MB/s"
+    again = OBJECTS / send(shares, port, "PACSNODE")
+    yield "C-STORE, the same again", f"{again:.0f} objects/s"
+    if shutil.which("Orthanc") or Path("/usr/sbin/Orthanc").is_file():
+        with Orthanc(place) as orthanc:
+            theirs = OBJECTS / send(shares, orthanc.port, orthanc.ae_title)
+        yield "C-STORE, Orthanc", f"{theirs:.0f} objects/s"
+        yield "C-STORE, ours / Orthanc's", f"{ours / theirs:.2f}"
 
 
 def seconds(act: Callable[[], object]) -> float:
