@@ -22,8 +22,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# most of what is printed is not ours (units, labels, paths): nowhere is it read as rich's markup
+console = Console(highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 Config = Annotated[
     Path | None,
@@ -57,7 +58,7 @@ def print_json(value: Any) -> None:
 
 def fail(sentence: str, code: int = FAILED) -> NoReturn:
     """End the command, saying why on standard error."""
-    errors.print(sentence, markup=False, style="red", soft_wrap=True)
+    errors.print(sentence, style="red", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -80,9 +81,9 @@ def main() -> None:
     try:
         app()
     except (NodeError, StorageError, EngineError) as exc:
-        errors.print(str(exc), markup=False, style="red", soft_wrap=True)
+        errors.print(str(exc), style="red", soft_wrap=True)
         sys.exit(WRONG if isinstance(exc, BadSettings) else FAILED)
     except OSError as exc:
         said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror)
-        errors.print(said, markup=False, style="red", soft_wrap=True)
+        errors.print(said, style="red", soft_wrap=True)
         sys.exit(FAILED)

@@ -55,8 +55,8 @@ def check(
     else:
         for result in results:
             sign, style = ("ok  ", "green") if result.well else ("FAIL", "red")
-            console.print(f"[{style}]{sign}[/] ", end="")
-            console.print(f"{result.what}: {result.said}", markup=False, soft_wrap=True)
+            console.print(sign, style=style, end=" ")
+            console.print(f"{result.what}: {result.said}", soft_wrap=True)
     raise typer.Exit(0 if all(result.well for result in results) else FAILED)
 
 

@@ -62,9 +62,7 @@ def pairs(
     from engine.evaluating.interpretation import interpretation_in
 
     ask = _endpoint(endpoint, endpoint_model, allow_remote=allow_remote_endpoint)
-    told = write_pairs(
-        exams, out, ask, interpretation_in, say=lambda line: errors.print(line, markup=False)
-    )
+    told = write_pairs(exams, out, ask, interpretation_in, say=lambda line: errors.print(line))
     if as_json:
         print_json(told)
     else:
@@ -120,14 +118,14 @@ def petarseg(
         if isinstance(one, Passed):
             counts[one.code] += 1
             if one.code != THERE_ALREADY:
-                errors.print(f"Line {one.line}: {one.sentence}", markup=False, soft_wrap=True)
+                errors.print(f"Line {one.line}: {one.sentence}", soft_wrap=True)
             continue
         try:
             write_example(out, one)
             counts["lesions"] += 1
         except UnusableCase as exc:
             counts[exc.code] += 1
-            errors.print(str(exc), markup=False, soft_wrap=True)
+            errors.print(str(exc), soft_wrap=True)
     if as_json:
         print_json(dict(counts))
     else:
@@ -162,7 +160,7 @@ def show(
     console.print(f"{len(studies)} studies, {lesions} lesions")
     for field, found in counts.items():
         listed = ", ".join(f"{name} {count}" for name, count in found.most_common())
-        console.print(f"{field}: {listed}", markup=False, soft_wrap=True)
+        console.print(f"{field}: {listed}", soft_wrap=True)
 
 
 def _field(text: str) -> tuple[str, str]:

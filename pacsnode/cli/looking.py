@@ -67,14 +67,14 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
     if answer["model"] is not None:
         style = None if answer["model"]["state"] == "ready" else "yellow"
         said = answer["model"]["in_words"]
-        console.print(f"model: {said}", style=style, markup=False, soft_wrap=True)
+        console.print(f"model: {said}", style=style, soft_wrap=True)
     for line in answer["attention"]:
         text = f"{line['state']} ({line['code']}): mask {line['mask_instance_uid']}"
-        console.print(text, style="yellow", markup=False, soft_wrap=True)
+        console.print(text, style="yellow", soft_wrap=True)
         for reason in line["reasons"]:
-            console.print(f"  {reason}", markup=False, soft_wrap=True)
+            console.print(f"  {reason}", soft_wrap=True)
     for uid in answer["quarantined"]:
-        console.print(f"quarantined: {uid}", style="yellow", markup=False)
+        console.print(f"quarantined: {uid}", style="yellow")
 
 
 def _model(config: Path | None, home: Path | None) -> dict[str, Any] | None:
@@ -102,7 +102,7 @@ def why(
         print_json([_told(decision) for decision in decisions])
     else:
         for line in explain(study_uid, decisions):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     raise typer.Exit(0 if known else 1)
 
 
@@ -130,7 +130,7 @@ def reindex(config: Config = None, home: Home = None, as_json: AsJson = False) -
         print_json(counts)
         return
     for name, count in counts.items():
-        console.print(f"{name}: {count}", markup=False)
+        console.print(f"{name}: {count}")
 
 
 def _plain(counts: Any) -> Mapping[str, Any]:
@@ -164,11 +164,11 @@ def show(
 
 
 def _print_report(report: "ReadReport") -> None:
-    console.print(_meaning(report.title) or "Structured report", style="bold", markup=False)
+    console.print(_meaning(report.title) or "Structured report", style="bold")
     said = f"SR {report.sop_instance_uid} of study {report.study_instance_uid}"
-    console.print(said, markup=False, soft_wrap=True)
+    console.print(said, soft_wrap=True)
     for comment in report.comments:
-        console.print(comment, markup=False)
+        console.print(comment)
     if not report.findings:
         console.print("No measurement groups: not a TID 1500 report, or an empty one.")
     for finding in report.findings:
@@ -181,9 +181,9 @@ def _print_finding(finding: "ReadFinding") -> None:
         title.append(f"segment {finding.segment_number}")
     title += [word for word in (_meaning(finding.finding), _place(finding)) if word]
     console.print()
-    console.print(", ".join(title), style="bold", markup=False)
+    console.print(", ".join(title), style="bold")
     if finding.text:
-        console.print(finding.text, markup=False)
+        console.print(finding.text)
     table = Table("Measurement", "Value", "Unit", box=None, padding=(0, 2))
     for value in finding.values:
         number = "not stated" if value.value is None else f"{value.value:.6g}"
@@ -191,7 +191,7 @@ def _print_finding(finding: "ReadFinding") -> None:
     if finding.values:
         console.print(table)
     for question, answer in finding.evaluations:
-        console.print(f"{question.meaning}: {answer.meaning}", markup=False)
+        console.print(f"{question.meaning}: {answer.meaning}")
 
 
 def _report_fields(report: "ReadReport") -> dict[str, Any]:

@@ -65,9 +65,9 @@ def _say_inspected(told: "Inspection") -> None:
     for name, value in told.found.items():
         _say(name.replace("_", " "), value)
     for note in told.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     for refusal in told.refusals:
-        console.print(f"refused: {refusal}", style="red", markup=False, soft_wrap=True)
+        console.print(f"refused: {refusal}", style="red", soft_wrap=True)
     if told.can_serve:
         console.print("It can serve.", style="green")
 
@@ -75,8 +75,8 @@ def _say_inspected(told: "Inspection") -> None:
 def _say_verified(told: "Verification") -> None:
     for check in told.checks:
         sign, style = ("ok  ", "green") if check.passed else ("FAIL", "red")
-        console.print(f"[{style}]{sign}[/] ", end="")
-        console.print(f"{check.question}: {check.said}", markup=False, soft_wrap=True)
+        console.print(sign, style=style, end=" ")
+        console.print(f"{check.question}: {check.said}", soft_wrap=True)
     for name, seconds in told.seconds.items():
         _say(name.replace("_", " "), f"{seconds:.2f} s")
     if told.identity is not None:
@@ -90,4 +90,4 @@ def _say(name: str, value: Any) -> None:
         value = ", ".join(f"{key.replace('_', ' ')} {each}" for key, each in value.items())
     elif isinstance(value, list):
         value = ", ".join(map(str, value))
-    console.print(f"{name}: {value}", markup=False, soft_wrap=True)
+    console.print(f"{name}: {value}", soft_wrap=True)

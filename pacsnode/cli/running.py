@@ -192,18 +192,17 @@ def _say_replayed(outcome: "Outcome", as_json: bool) -> None:
     for file in files["not_read"]:
         if file["kind"] in FAULTS:
             said = f"{file['kind']}: {file['origin']} {file['reason']}"
-            console.print(said, style="red", markup=False, soft_wrap=True)
+            console.print(said, style="red", soft_wrap=True)
     for kind, style in (("refusals", "yellow"), ("failures", "red")):
         for case in manifest[kind]:
-            console.print(
-                f"{case['code']}: {case['input_path']}", style=style, markup=False, soft_wrap=True
-            )
+            console.print(f"{case['code']}: {case['input_path']}", style=style, soft_wrap=True)
             for reason in case["reasons"]:
-                console.print(f"  {reason}", markup=False, soft_wrap=True)
+                console.print(f"  {reason}", soft_wrap=True)
     if outcome.stopped:
         console.print("Stopped: run the same command again to go on.", style="yellow")
-    console.print(f"{manifest['findings']['rows']} findings in {outcome.request.findings}")
-    console.print(f"What was done, and with what: {outcome.request.manifest}")
+    rows, request = manifest["findings"]["rows"], outcome.request
+    console.print(f"{rows} findings in {request.findings}", soft_wrap=True)
+    console.print(f"What was done, and with what: {request.manifest}", soft_wrap=True)
 
 
 def demo(

@@ -11,14 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pacsnode.demo.peers import LOOPBACK, RECEIVER, NotSent, receiving, send_study
 from pacsnode.demo.truth import Compared, compare
+from pacsnode.errors import BadSettings
 from pacsnode.node import Node
 from pacsnode.settings import Settings, read_settings
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from engine.cohort.phantom import PhantomStudy
     from engine.report.read import ReadReport
 
+STUDY, HOME, REPORT = "study", "home", "report"  # subfolders of what is kept
 QUIET_S = 2.0
 REPORT_WITHIN_S = 180.0
 
@@ -48,23 +52,34 @@ class Toured:
 
 def run_demo(keep: Path | None, *, as_json: bool = False) -> int:
     """Run the tour and print it; exit code 0 when every number agrees with the truth."""
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, markup=False, emoji=False)
+    if keep is not None:
+        _check_free(keep)
     out = keep or Path(tempfile.mkdtemp(prefix="pacsnode-demo-"))
     try:
         toured = _tour(out, console)
     except (NotSent, queue.Empty) as exc:
         said = str(exc) or f"No report came within {REPORT_WITHIN_S:.0f} s."
-        console.print(said, style="red", markup=False)
+        console.print(said, style="red")
         return 1
     finally:
         if keep is None:
-            for part in ("study", "home"):
+            for part in (STUDY, HOME):
                 shutil.rmtree(out / part, ignore_errors=True)
     if as_json:
-        Console(highlight=False, soft_wrap=True).print(_as_json(toured), markup=False)
+        typer.echo(_as_json(toured))
     else:
         _print(toured, console)
     return 0 if toured.agrees else 1
+
+
+def _check_free(folder: Path) -> None:
+    """What an earlier tour left would mix with this one's. Raises BadSettings."""
+    if folder.exists() and not folder.is_dir():
+        raise BadSettings(f"{folder} is a file: name a folder for --keep")
+    for part in (STUDY, HOME, REPORT):
+        if (folder / part).exists():
+            raise BadSettings(f"{folder / part} is there already: name another folder for --keep")
 
 
 def _tour(out: Path, console: Console) -> Toured:
@@ -73,8 +88,8 @@ def _tour(out: Path, console: Console) -> Toured:
 
     seconds: dict[str, float] = {}
     with _timed(console, seconds, "Making a whole-body PET/CT with six lesions"):
-        study = make_study(out / "study")
-    with receiving(out / "report") as (port, arrived), Node(_settings(out, port)) as node:
+        study = make_study(out / STUDY)
+    with receiving(out / REPORT) as (port, arrived), Node(_settings(out, port)) as node:
         megabytes = sum(path.stat().st_size for path in study.files) / 1e6
         said = f"Sending {len(study.files)} objects, {megabytes:.0f} MB, over four associations"
         with _timed(console, seconds, said):
@@ -82,7 +97,7 @@ def _tour(out: Path, console: Console) -> Toured:
         with _timed(console, seconds, "Waiting for the report"):
             sr = _next_sr(arrived)
     with _timed(console, seconds, "Drawing the picture"):
-        picture = _draw(study, out / "report" / "lesions.png")
+        picture = _draw(study, out / REPORT / "lesions.png")
     report = read_findings(dcmread(sr))
     compared = tuple(compare(report.findings, study.lesions))
     return Toured(sr, picture, report, compared, seconds, sender)
@@ -94,14 +109,14 @@ def _timed(console: Console, seconds: dict[str, float], doing: str) -> Iterator[
     with console.status(doing):
         yield
     seconds[doing] = time.monotonic() - began
-    console.print(f"{doing}: {seconds[doing]:.1f} s", markup=False)
+    console.print(f"{doing}: {seconds[doing]:.1f} s")
 
 
 def _settings(out: Path, port: int) -> Settings:
     return read_settings(
         None,
         {
-            "home": out / "home",
+            "home": out / HOME,
             "log_level": "warning",
             "listen": {"ae_title": "PACSNODE", "address": LOOPBACK, "port": 0, "peers": ()},
             "assembly": {"quiet_s": QUIET_S},
@@ -137,14 +152,14 @@ def _draw(study: "PhantomStudy", path: Path) -> Path:
 
 def _print(toured: Toured, console: Console) -> None:
     for finding in toured.report.findings:
-        console.print(finding.text, markup=False)
+        console.print(finding.text)
     console.print(_table(toured))
     verdict = "Every number agrees with the phantom's formulas."
     if not toured.agrees:
         verdict = "Numbers in red are off the phantom's formulas."
     console.print(verdict, style="green" if toured.agrees else "red")
-    console.print(f"The report (DICOM SR): {toured.sr}", markup=False, soft_wrap=True)
-    console.print(f"The picture:           {toured.picture}", markup=False, soft_wrap=True)
+    console.print(f"The report (DICOM SR): {toured.sr}", soft_wrap=True)
+    console.print(f"The picture:           {toured.picture}", soft_wrap=True)
 
 
 def _table(toured: Toured) -> Table:
@@ -165,16 +180,16 @@ def _table(toured: Toured) -> Table:
         where = " ".join(code.meaning for code in (finding.laterality, finding.site) if code)
         table.add_row(
             f"{finding.segment_number}  {where}\n",
-            "measured\n[dim]true[/]",
+            Text.assemble("measured\n", ("true", "dim")),
             *(_cell(row[name]) for name in headings),
         )
     return table
 
 
-def _cell(each: Compared) -> str:
+def _cell(each: Compared) -> Text:
     measured = "none" if each.measured is None else f"{each.measured:.2f}"
     style = "green" if each.agrees else "red"
-    return f"[{style}]{measured}[/]\n[dim]{each.true:.2f}[/]"
+    return Text.assemble((measured, style), "\n", (f"{each.true:.2f}", "dim"))
 
 
 def _as_json(toured: Toured) -> str:

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from engine.cohort.anatomy import LESIONS, truth_of
 from engine.report.read import ReadFinding
-from pacsnode.cli import app
+from pacsnode.cli import app, main
 from pacsnode.demo import tour
 from pacsnode.demo.peers import NotSent, dcmtk_storescu, receiving, send_study
 from pacsnode.demo.truth import AXES, RELATIVE, compare
+from pacsnode.errors import BadSettings
 from pacsnode.replay.run import Request, replay
 from pacsnode.settings import read_settings
 from tests.conftest import find_peer
@@ -127,6 +128,26 @@ def test_a_node_that_is_not_there_is_told(tmp_path: Path) -> None:
     find_peer("storescu")
     with pytest.raises(NotSent):
         send_study(save(make_pet(), tmp_path), ("127.0.0.1", free_port()), "NOBODY")
+
+
+@pytest.mark.parametrize("part", ["study", "home", "report"])
+def test_a_folder_with_a_demonstration_in_it_is_refused_at_once(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / part).mkdir()
+    monkeypatch.setattr(sys, "argv", ["pacsnode", "demo", "--keep", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{tmp_path / part} is there already: name another folder for --keep" in said
+    assert [path.name for path in tmp_path.rglob("*")] == [part]
+
+
+def test_a_file_is_no_folder_to_keep_anything_in(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(BadSettings, match="is a file"):
+        tour.run_demo(tmp_path / "file")
 
 
 @pytest.mark.wire
