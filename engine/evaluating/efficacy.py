@@ -12,23 +12,37 @@ from statistics import fmean
 
 from engine.evaluating.clinical import class_scores
 from engine.evaluating.groups import GROUP_OF, GROUPS
+from engine.evaluating.interpretation import PHYSIOLOGIC, interpretation_in
 from engine.grounding.sites import site_of
 from engine.grounding.terms import mentions_of, words_of
+from engine.grounding.uptake import MILD, grades_in
 
 ABNORMAL = ("increased", "decreased", "absent")
 NORMAL = "normal"
 _FIRST = (*ABNORMAL, NORMAL)  # which of several states of one group counts
 
 _UPTAKE = r"(?:uptake|avid\w*|activity|accumulation|metaboli\w+|FDG|tracer|radiotracer)"
-_STATES = (
-    ("absent", rf"\b(?:no|without|absent|absence\s+of|lack\s+of|not)\b[^,;.]{{0,30}}{_UPTAKE}"
-               r"|\bnon-?\s?avid\b|\bnot\s+\w*-?\s?avid\b"),
-    ("decreased", rf"\b(?:decreased|reduced|diminished|low(?:er)?)\s+(?:\w+[\s-]){{0,2}}{_UPTAKE}"
-                  r"|\bhypometabol\w+|\bphotopeni\w+|\bcold\b"),
-    (NORMAL, r"\bphysiolog\w*|\bnormal\b|\bunremarkable\b"),
-    ("increased", rf"\bhypermetabol\w+|{_UPTAKE}"),
-)  # fmt: skip
-_PATTERNS = tuple((state, re.compile(pattern, re.I)) for state, pattern in _STATES)
+_LESS = r"(?:decreased|reduced|diminished|hypometabol\w+|photopeni\w+)"
+_ABSENT = re.compile(
+    rf"\b(?:no|without|absent|absence\s+of|lack\s+of|not)\b[^,;.]{{0,30}}{_UPTAKE}"
+    r"|\bnon-?\s?avid\b|\bnot\s+\w*-?\s?avid\b",
+    re.I,
+)
+# "lower" is a comparison before "than" alone: lobes and poles are lower as well
+_DECREASED = re.compile(
+    rf"\b(?:decreased|reduced|diminished)\s+(?:\w+[\s-]){{0,2}}{_UPTAKE}"
+    rf"|\blower\s+(?:(?:\w+[\s-]){{0,2}}{_UPTAKE}\s+)?than\b"
+    r"|\bhypometabol\w+|\bphotopeni\w+|\bcold\b",
+    re.I,
+)
+_INCREASED = re.compile(rf"\bhypermetabol\w+|{_UPTAKE}", re.I)
+_NORMAL_BY_NAME = re.compile(r"\bphysiolog\w*|\bexcret\w+|\bunremarkable\b", re.I)
+# how much less, and how large: neither grades an uptake, or calls it normal
+_BESIDE = re.compile(
+    rf"\b(?!(?:no|not|without)\b)(?:\w+[\s-]+(?:to|and)[\s-]+)?\w+[\s-]+(?=\b{_LESS}\b)"
+    r"|\bnormal(?:ly)?[\s-]+(?:in\s+)?siz\w+",
+    re.I,
+)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -50,10 +64,26 @@ def states_in(text: str) -> dict[str, str]:
     for sentence in _SENTENCE.split(text):
         organ = _organ_in(sentence)
         group = GROUP_OF.get(organ) if organ else group
-        state = next((name for name, pattern in _PATTERNS if pattern.search(sentence)), None)
+        state = _state_in(sentence)
         if group is not None and state is not None:
             states.setdefault(group, state)
     return states
+
+
+def _state_in(sentence: str) -> str | None:
+    """A grade of mild or more is an increase, unless the uptake is called physiologic."""
+    plain = _BESIDE.sub(" ", sentence)
+    is_normal = interpretation_in(plain) == PHYSIOLOGIC or "unremarkable" in plain.lower()
+    is_graded = any(grade >= MILD for grade in grades_in(plain))
+    if is_graded and not (is_normal and _NORMAL_BY_NAME.search(plain)):
+        return "increased"
+    if _ABSENT.search(plain):
+        return "absent"
+    if _DECREASED.search(plain):
+        return "decreased"
+    if is_normal:
+        return NORMAL
+    return "increased" if _INCREASED.search(plain) else None
 
 
 def _organ_in(sentence: str) -> str | None:
