@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydicom.sr.coding import Code
 
-from engine.lesion import Lesion
+from engine.lesion import Lesion, Role
 from engine.volume import Scan
 
 
@@ -71,6 +71,7 @@ class Unreported:
     label: str
     code: str
     sentence: str
+    role: Role = "lesion"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -61,7 +61,8 @@ def report_case(
     unreported = (*content.failed, *unmeasured)
     if not any(has_voxels_to_show(lesion.segment) for lesion in lesions):
         raise _nothing_to_report(unreported)
-    if not unreported and all(lesion.segment.role == "context" for lesion in lesions):
+    roles = [lesion.segment.role for lesion in lesions] + [one.role for one in unreported]
+    if "lesion" not in roles:
         raise UnusableCase("No segment of the mask object is a lesion", code="no-lesion")
     organs, about_organs = _organs(case, scan, describer)
     described = describe_all(scan, lesions, describer, organs)
@@ -114,7 +115,9 @@ def measure_all(
             measured = measure(segment, scan)
             _refuse_unfit(measured)
         except UnusableCase as exc:
-            failed.append(Unreported(segment.number, segment.label, exc.code, str(exc)))
+            failed.append(
+                Unreported(segment.number, segment.label, exc.code, str(exc), segment.role)
+            )
         else:
             lesions.append(Lesion(segment, measured))
     return tuple(lesions), tuple(failed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.errors import EngineError, Unreadable
 from engine.finding import Unreported
-from engine.lesion import Segment
+from engine.lesion import Role, Segment
 
 MAX_SEGMENTS = 1000
 # Voxels that all masks together may touch: one byte each.
@@ -39,7 +39,7 @@ class Gathering:
         self._touched = 0
 
     @contextmanager
-    def segment(self, number: int, label: str) -> Iterator[None]:
+    def segment(self, number: int, label: str, role: Role) -> Iterator[None]:
         """Read one segment inside; its own errors end here."""
         if len(self._segments) + len(self._failed) >= MAX_SEGMENTS:
             sentence = f"{self._what} has more than {MAX_SEGMENTS} segments"
@@ -47,7 +47,7 @@ class Gathering:
         try:
             yield
         except (Unusable, Unreadable) as exc:
-            self.fail(number, label, exc.code, str(exc))
+            self._failed.append(Unreported(number, label, exc.code, str(exc), role))
 
     def keep(self, segment: Segment, touched_voxels: int) -> None:
         self._touched += touched_voxels
@@ -56,16 +56,14 @@ class Gathering:
             raise Unusable(sentence, code="mask-too-large")
         self._segments.append(segment)
 
-    def fail(self, number: int, label: str, code: str, sentence: str) -> None:
-        self._failed.append(Unreported(number, label, code, sentence))
-
     def content(
         self, lesion_numbers: Collection[int] | None, flags: tuple[str, ...] = ()
     ) -> MaskContent:
         """All of it; a lesion that was asked for and is not there is listed too."""
         met = {each.number for each in self._segments} | {each.number for each in self._failed}
         for number in sorted(set(lesion_numbers or ()) - met):
-            self.fail(number, "", "no-such-segment", f"{self._what} has no number {number}")
+            sentence = f"{self._what} has no number {number}"
+            self._failed.append(Unreported(number, "", "no-such-segment", sentence))
         return MaskContent(
             tuple(sorted(self._segments, key=lambda segment: segment.number)),
             tuple(sorted(self._failed, key=lambda failed: failed.number)),

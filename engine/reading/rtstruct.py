@@ -28,35 +28,33 @@ def read_rtstruct(
     occurrences = Counter(roi.number for roi in rois)
     drawn: list[tuple[Roi, RoiPlanes]] = []
     for roi in rois:
-        with gathering.segment(roi.number, roi.name):
+        with gathering.segment(roi.number, roi.name, _role(roi, lesion_numbers)):
             if occurrences[roi.number] > 1:
                 raise Unusable("its ROINumber occurs twice", code="duplicate-number")
             _require_same_space(roi, pet)
             drawn.append((roi, planes_of(roi, pet.grid)))
     gap_mm = smallest_gap_mm([planes for _, planes in drawn])
     for roi, planes in drawn:
-        with gathering.segment(roi.number, roi.name):
+        with gathering.segment(roi.number, roi.name, _role(roi, lesion_numbers)):
             placed = fill(planes, drawn_pitch_mm(planes, gap_mm, pet.grid), pet.grid)
-            segment = _segment(instance, roi, placed, pet, lesion_numbers)
+            segment = _segment(instance, roi, placed, pet, _role(roi, lesion_numbers))
             gathering.keep(segment, placed.touched_voxels)
     return gathering.content(lesion_numbers)
 
 
-def _segment(
-    instance: Instance,
-    roi: Roi,
-    placed: Placed,
-    pet: Volume,
-    lesion_numbers: Collection[int] | None,
-) -> Segment:
-    by_rule = default_role(
+def _role(roi: Roi, lesion_numbers: Collection[int] | None) -> Role:
+    if lesion_numbers is not None:
+        return "lesion" if roi.number in lesion_numbers else "context"
+    return default_role(
         is_roi=True, property_type=roi.identification, interpreted_type=roi.interpreted_type
     ).role
-    by_number: Role = "lesion" if roi.number in (lesion_numbers or ()) else "context"
+
+
+def _segment(instance: Instance, roi: Roi, placed: Placed, pet: Volume, role: Role) -> Segment:
     return Segment(
         number=roi.number,
         label=roi.name,
-        role=by_rule if lesion_numbers is None else by_number,
+        role=role,
         mask=Mask(placed.voxels, pet.grid),
         source_class_uid=instance.sop_class_uid,
         source_instance_uid=instance.sop_instance_uid,

@@ -45,14 +45,15 @@ def read_seg(
     for number, described in header.descriptions:
         if _is_background(header, number, described):
             continue
-        with gathering.segment(number, described.text("SegmentLabel") or ""):
+        role = _role(number, described, lesion_numbers)
+        with gathering.segment(number, described.text("SegmentLabel") or "", role):
             if occurrences[number] > 1:
                 raise Unusable("its SegmentNumber occurs twice", code="duplicate-number")
             planes = planes_of[number]() if number in planes_of else ()
             if not planes:
                 raise Unusable("no pixel of it is marked", code="empty-segment")
             placed = place(planes, pet.grid)
-            segment = _segment(instance, header, number, described, placed, pet, lesion_numbers)
+            segment = _segment(instance, header, number, described, placed, pet, role)
             gathering.keep(segment, placed.touched_voxels)
     strangers = planes_of.keys() - occurrences.keys() - {0, header.background}
     return gathering.content(lesion_numbers, ("frame-of-unknown-segment",) if strangers else ())
@@ -67,6 +68,17 @@ def _is_background(header: SegHeader, number: int, described: Attributes) -> boo
     )
 
 
+def _role(number: int, described: Attributes, lesion_numbers: Collection[int] | None) -> Role:
+    if lesion_numbers is not None:
+        return "lesion" if number in lesion_numbers else "context"
+    return default_role(
+        is_roi=False,
+        category=code_in(described, "SegmentedPropertyCategoryCodeSequence"),
+        property_type=code_in(described, "SegmentedPropertyTypeCodeSequence"),
+        anatomic_region=code_in(described, "AnatomicRegionSequence"),
+    ).role
+
+
 def _segment(
     instance: Instance,
     header: SegHeader,
@@ -74,28 +86,21 @@ def _segment(
     described: Attributes,
     placed: Placed,
     pet: Volume,
-    lesion_numbers: Collection[int] | None,
+    role: Role,
 ) -> Segment:
-    category = code_in(described, "SegmentedPropertyCategoryCodeSequence")
-    property_type = code_in(described, "SegmentedPropertyTypeCodeSequence")
-    region = code_in(described, "AnatomicRegionSequence")
-    by_rule = default_role(
-        is_roi=False, category=category, property_type=property_type, anatomic_region=region
-    ).role
-    by_number: Role = "lesion" if number in (lesion_numbers or ()) else "context"
     threshold_flag = ("fractional-thresholded",) if header.kind == "FRACTIONAL" else ()
     return Segment(
         number=number,
         label=described.text("SegmentLabel") or "",
-        role=by_rule if lesion_numbers is None else by_number,
+        role=role,
         mask=Mask(placed.voxels, pet.grid),
         source_class_uid=instance.sop_class_uid,
         source_instance_uid=instance.sop_instance_uid,
         tracking_id=described.text("TrackingID"),
         tracking_uid=described.text("TrackingUID"),
-        property_category=category,
-        property_type=property_type,
-        anatomic_region=region,
+        property_category=code_in(described, "SegmentedPropertyCategoryCodeSequence"),
+        property_type=code_in(described, "SegmentedPropertyTypeCodeSequence"),
+        anatomic_region=code_in(described, "AnatomicRegionSequence"),
         laterality=laterality_in(described),
         drawn_volume_cm3=placed.drawn_volume_cm3,
         drawn_centroid_lps_mm=placed.drawn_centroid_lps_mm,
