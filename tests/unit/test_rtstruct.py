@@ -153,6 +153,37 @@ def test_a_contour_is_a_slab_of_its_drawn_spacing(
     assert np.flatnonzero(marked).tolist() == taken
 
 
+@pytest.mark.parametrize(
+    ("planes_mm", "thickness_mm", "taken"),
+    [
+        ([9.0], "9", [2, 3, 4]),  # goes before the structure set's gap of 6 mm, and the PET's 3 mm
+        ([9.0], "", [2, 3]),  # the structure set's gap: [6, 12) mm
+        ([6.0, 15.0], "3", [2, 5]),  # smaller than the gap: planes were left out
+        ([6.0, 12.0], "9", [1, 2, 3, 4]),  # larger than the gap: the gap counts
+        ([4.0, 9.0, 14.0], "1", [1, 2, 3, 4, 5]),  # three planes tell their spacing themselves
+        ([9.0], "0", [2, 3]),  # states nothing
+    ],
+)
+def test_contour_slab_thickness_counts_where_the_planes_do_not_tell(
+    planes_mm: Any,
+    thickness_mm: str,
+    taken: list[int],
+    tmp_path: Path,
+    series: list[Dataset],
+    pet: Volume,
+) -> None:
+    rois = {
+        "one": [square(0, 0, 16, z) for z in planes_mm],
+        "two": [square(40, 0, 16, z) for z in (3, 9)],
+    }
+    dataset = make_rtstruct(rois, series)
+    for contour in dataset.ROIContourSequence[0].ContourSequence:
+        contour.ContourSlabThickness = thickness_mm
+    content = read_mask(save(dataset, tmp_path)[0], pet)
+    marked = content.segments[0].mask.voxels.any(axis=(1, 2))
+    assert np.flatnonzero(marked).tolist() == taken
+
+
 def test_rois_that_mark_nothing_are_listed_with_their_reason(
     tmp_path: Path, series: list[Dataset], pet: Volume
 ) -> None:
