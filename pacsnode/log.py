@@ -27,6 +27,7 @@ LONGEST_TEXT = 500
 # These modules of pynetdicom speak of sockets and PDUs alone. Others quote what a peer calls a UID.
 _SPEAK_OF_CONNECTIONS = frozenset(f"pynetdicom.{module}" for module in ("ae", "dul", "transport"))
 _OWN = "pacsnode"
+_TELL_EVENTS = frozenset({_OWN, "storage.archive"})
 _LOGGER = logging.getLogger(_OWN)
 
 
@@ -82,7 +83,7 @@ def as_fields(record: logging.LogRecord) -> dict[str, Any]:
     """What a line may say of a record, whoever wrote it."""
     stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     line: dict[str, Any] = {"time": stamp, "level": record.levelname.lower()}
-    if record.name == _OWN:
+    if record.name in _TELL_EVENTS:
         return line | {"event": _short(record.getMessage())} | _allowed(record)
     line |= {"event": "library", "logger": record.name}
     if record.name in _SPEAK_OF_CONNECTIONS and record.exc_info is None:

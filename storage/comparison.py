@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydicom.datadict import dictionary_VR
 
-from storage.errors import StorageError
+from storage.errors import Exhausted
 from storage.header import PIXELS
 from storage.header.elements import Element, Elements, scan
 from storage.header.part10 import open_part10
@@ -199,7 +199,7 @@ def _decode_and_compare(first: Encoded, second: Encoded, patience_s: float) -> s
     except subprocess.TimeoutExpired:
         return f"its pixels could not be compared with the first's within {patience_s:g} s"
     except OSError as exc:
-        raise StorageError(f"The comparing process did not start: {exc.strerror}") from exc
+        raise Exhausted(f"The comparing process did not start: {exc.strerror}") from exc
     if done.returncode == SAME:
         return None
     if done.returncode == OTHER:

@@ -4,6 +4,7 @@ StorageError
   Unkeepable   not an object we can keep: unreadable, a malformed UID, a truncated element
   Mismatch     the sender's command and the dataset disagree about class or instance
   StorageFull  no space now; another try may work (retryable)
+  Exhausted    no memory or no process is left now (retryable)
   DiskFault    the disk failed otherwise: an I/O error, read-only, no permission (retryable)
   IndexFault   the database cannot be opened, is locked or damaged (retryable where locked)
 """
@@ -29,6 +30,12 @@ class Mismatch(Unkeepable):
 
 class StorageFull(StorageError):
     """The disk, the quota or the configured reserve is exhausted."""
+
+    retryable = True
+
+
+class Exhausted(StorageError):
+    """No memory or no process is left to judge the object with; another try may work."""
 
     retryable = True
 

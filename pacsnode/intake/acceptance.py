@@ -185,6 +185,6 @@ def status_for(error: Exception) -> int:
         return MISMATCH
     if isinstance(error, Unkeepable):
         return CANNOT_UNDERSTAND
-    if isinstance(error, StorageError) and error.retryable:
+    if isinstance(error, MemoryError) or (isinstance(error, StorageError) and error.retryable):
         return OUT_OF_RESOURCES
     return CANNOT_UNDERSTAND

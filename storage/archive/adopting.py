@@ -33,7 +33,8 @@ def adopt_orphans(objects: Objects, catalog: Catalog, keeper: Keeper) -> Adoptio
         try:
             keeper.adopt(sha256)
         except (Unkeepable, DiskFault) as exc:
-            LOG.warning("File %s.dcm is not in the index: %s", sha256, exc)
+            told = {"sha256": sha256, "reason": str(exc)}
+            LOG.error("object-not-adopted", extra={"fields": told})
             unreadable += 1
         else:
             adopted += 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 from storage.archive.patients import PatientDigests
 from storage.catalog import Catalog, Entry
 from storage.comparison import Encoded, compare
-from storage.errors import IndexFault, Mismatch, Unkeepable
+from storage.errors import DiskFault, IndexFault, Mismatch, Unkeepable
 from storage.files import (
     Objects,
     Receipt,
@@ -24,6 +25,7 @@ from storage.files import (
 from storage.header import Header, read_header, said
 from storage.records import Instance, Kept, Outcome, Reference, Standing
 
+LOG: Final = logging.getLogger("storage.archive")
 TRIES: Final = 5
 
 
@@ -132,9 +134,8 @@ class Keeper:
             return _Verdict("new", "kept", None)
         difference = self._whose(first, arrival.header)
         if difference is None:
-            try:
-                ours = Encoded.of_file(first.path.read_bytes())
-            except OSError:
+            ours = _undamaged(first)
+            if ours is None:
                 difference = "the first cannot be read to compare with"
             else:
                 theirs = Encoded(arrival.dataset, 0, arrival.header.transfer_syntax_uid)
@@ -198,13 +199,14 @@ class Keeper:
         self._objects.write(instance.sha256, meta, dataset)
 
     def _made_sure(self, known: Instance, arrival: _Arrival) -> Instance:
-        """The known object, its bytes put back where the disk lost them."""
-        if known.path.exists():
+        """The known object, its bytes put back where the disk lost or changed them."""
+        if _undamaged(known) is not None:
             return known
         if arrival.path is not None and not self._is_ours(known.path):
             self._catalog.move(known.sha256, arrival.path)
             return replace(known, path=arrival.path)
         self._write(known, arrival.dataset)
+        LOG.warning("object-repaired", extra={"fields": {"sha256": known.sha256}})
         return known
 
     def _withdraw(self, arrival: _Arrival) -> None:
@@ -214,6 +216,18 @@ class Keeper:
 
     def _is_ours(self, path: Path) -> bool:
         return path.is_relative_to(self._root / "objects")
+
+
+def _undamaged(kept: Instance) -> Encoded | None:
+    """The file of a kept object, if its bytes are still those that were acknowledged."""
+    try:
+        encoded, part10 = read_part10(kept.path)
+    except (Unkeepable, DiskFault):
+        return None
+    dataset = memoryview(encoded)[part10.dataset_start :]
+    if hashlib.sha256(dataset).hexdigest() != kept.sha256:
+        return None
+    return Encoded(encoded, part10.dataset_start, kept.transfer_syntax_uid)
 
 
 def _read(path: Path, calling_ae: str | None, received_at: datetime) -> _Arrival:

@@ -10,7 +10,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.intake import acceptance
 from pacsnode.intake.acceptance import Callers, bind_address, in_order, status_for, syntaxes_for
 from pacsnode.settings import Listen, Peer
-from storage.errors import DiskFault, IndexFault, Mismatch, StorageFull, Unkeepable
+from storage.errors import DiskFault, Exhausted, IndexFault, Mismatch, StorageFull, Unkeepable
 from storage.files import IMPLEMENTATION_CLASS_UID
 from tests.conftest import ROOT
 
@@ -173,7 +173,8 @@ def test_without_peers_only_loopback_is_bound() -> None:
         (Mismatch("another instance"), 0xA900),
         (Unkeepable("no UID"), 0xC000),
         (ValueError("a bug"), 0xC000),
-        (MemoryError(), 0xC000),
+        (Exhausted("no process"), 0xA700),
+        (MemoryError(), 0xA700),
     ],
 )
 def test_every_error_has_its_status(error: Exception, status: int) -> None:

@@ -1,5 +1,7 @@
 """Keeping: byte for byte, once, by many at a time, whatever a peer sends and wherever we die."""
 
+import io
+import json
 import os
 import random
 import signal
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
+from pacsnode import log
 from storage.archive import Archive
 from storage.errors import IndexFault, Mismatch, StorageError, Unkeepable
 from storage.header.part10 import open_part10
@@ -97,6 +100,21 @@ def test_a_lost_file_is_put_back_by_the_next_sender(archive: Archive) -> None:
     kept.instance.path.unlink()
     assert keep(archive, BODIES[0]).outcome == "same"
     assert kept.instance.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "rotten", "head", "empty"])
+def test_a_damaged_file_is_put_right_by_the_next_sender(archive: Archive, damage: str) -> None:
+    path = keep(archive, BODIES[0]).instance.path
+    before = path.read_bytes()
+    rotten = {
+        "cut": before[:-300], "rotten": before[:-300] + b"\x01" + before[-299:],
+        "head": bytes(200) + before[200:], "empty": b"",
+    }[damage]  # fmt: skip
+    assert rotten != before
+    path.write_bytes(rotten)
+    assert keep(archive, BODIES[0]).outcome == "same"
+    assert path.read_bytes() == before
+    assert len(objects_of(archive)) == 1
 
 
 @pytest.mark.parametrize("wrong", ["sop_class_uid", "sop_instance_uid"])
@@ -222,7 +240,12 @@ def test_a_damaged_file_is_not_adopted(tmp_path: Path) -> None:
     rotten = bytearray(path.read_bytes())
     rotten[-100] ^= 1
     path.write_bytes(rotten)
+    stream = io.StringIO()
+    log.set_up(stream=stream)
     with Archive.open(tmp_path) as archive:
+        (line,) = (json.loads(one) for one in stream.getvalue().splitlines())
+        assert (line["event"], line["sha256"]) == ("object-not-adopted", path.stem)
+        assert "damaged" in line["reason"]
         assert archive.counts()["kept"] == 0
         assert keep(archive, BODIES[0]).outcome == "new"
 

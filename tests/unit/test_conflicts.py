@@ -1,5 +1,7 @@
 """One SOP Instance UID, two objects: what becomes of the second, and that the first stays."""
 
+import errno
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from pydicom.uid import (
 
 from storage.archive import Archive
 from storage.comparison import Encoded, compare
+from storage.errors import Exhausted
 from storage.records import Kept
 from tests.encoded import encoded
 from tests.makers import make_pet, make_rtstruct, uid
@@ -148,6 +151,36 @@ def test_pixels_that_cannot_be_decoded_are_quarantined(archive: Archive) -> None
     kept = archive.keep(broken, transfer_syntax_uid=JPEG2000Lossless)
     assert kept.outcome == "quarantined"
     assert "decoded" in (kept.instance.remark or "")
+
+
+@pytest.mark.parametrize("damage", ["cut", "no group 0002"])
+def test_what_comes_beside_a_damaged_first_is_quarantined(archive: Archive, damage: str) -> None:
+    path = keep(archive, FIRST).instance.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-301] if damage == "cut" else bytes(400) + whole[400:])
+    for second in (changed(SeriesDescription="edited"), other_pixels()):
+        kept = keep(archive, second)
+        assert (kept.outcome, kept.instance.remark) == (
+            "quarantined", "the first cannot be read to compare with",
+        )  # fmt: skip
+    assert keep(archive, FIRST).outcome == "same"
+    assert path.read_bytes() == whole
+
+
+def test_without_a_process_to_compare_in_the_sender_is_asked_to_try_again(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(archive, FIRST, RLELossless)
+
+    def no_process(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(subprocess, "run", no_process)
+        with pytest.raises(Exhausted) as refusal:
+            keep(archive, FIRST, JPEG2000Lossless)
+    assert refusal.value.retryable
+    assert keep(archive, FIRST, JPEG2000Lossless).outcome == "same-pixels"
 
 
 def test_a_decoder_that_never_ends_is_ended() -> None:
