@@ -1,10 +1,11 @@
-"""The journal in plain words, for `pacsnode why`."""
+"""What came of a study and what was decided about it in plain words, for `pacsnode why`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 from typing import Final
 
+from pacsnode.assembly.arrivals import Arrival
 from storage.records import Decision
 
 _STATES: Final[Mapping[str, str]] = MappingProxyType(
@@ -22,23 +23,41 @@ _STATES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def explain(study_uid: str, decisions: Sequence[Decision]) -> tuple[str, ...]:
-    """What was decided about a study's masks, and why, as lines; the latest decision in full."""
+def explain(
+    study_uid: str, decisions: Sequence[Decision], came: Sequence[Arrival] = ()
+) -> tuple[str, ...]:
+    """What came of a study, what was decided about its masks, and why; the latest in full."""
     about = [one for one in decisions if one.study_instance_uid == study_uid]
     if not about:
         return (
             f"Study {study_uid}: nothing has been decided.",
-            "  Either nothing of it has come, or no SEG or RTSTRUCT has: a mask object is what "
-            "starts a report.",
+            f"  {_undecided(came)}",
+            *_listed(came),
         )
     by_mask: dict[str | None, list[Decision]] = {}
     for one in sorted(about, key=lambda decision: decision.decided_at):
         by_mask.setdefault(one.mask_instance_uid, []).append(one)
     masks = sum(mask is not None for mask in by_mask)
-    lines = [f"Study {study_uid}: {masks} mask object{'' if masks == 1 else 's'}."]
+    lines = [f"Study {study_uid}: {masks} mask object{'' if masks == 1 else 's'}.", *_listed(came)]
     for mask, history in sorted(by_mask.items(), key=lambda pair: pair[0] or ""):
         lines += _told(mask, history)
     return tuple(lines)
+
+
+def _undecided(came: Sequence[Arrival]) -> str:
+    if not came:
+        return "Nothing of it is kept: no image, and no SEG or RTSTRUCT to start a report."
+    if any(one.is_mask for one in came):
+        return "A mask object has come: the worker, if it runs, looks at it within seconds."
+    return "It waits for a mask object, which is what starts a report: no SEG or RTSTRUCT has come."
+
+
+def _listed(came: Sequence[Arrival]) -> Iterator[str]:
+    if came:
+        yield ""
+        yield "What came:"
+    for one in came:
+        yield f"  - {one.sentence}"
 
 
 def _told(mask: str | None, history: Sequence[Decision]) -> Iterator[str]:

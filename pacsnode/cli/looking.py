@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom.sr.coding import Code
 
     from engine.report.read import ReadFinding, ReadReport, ReadValue
+    from pacsnode.assembly.arrivals import Arrival
     from storage.archive import Archive
     from storage.records import Decision
 
@@ -93,17 +94,33 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """What came of a study, what it waits for, what was chosen and refused, and why."""
+    from pacsnode.assembly.arrivals import arrivals
     from pacsnode.assembly.words import explain
 
     with _archive(config, home) as archive:
         decisions = archive.decisions(study_uid)
-        known = bool(decisions) or archive.study(study_uid) is not None
+        study = archive.study(study_uid)
+    known = bool(decisions) or study is not None
+    came = () if study is None else arrivals(study)
     if as_json:
-        print_json([_told(decision) for decision in decisions])
+        print_json(
+            {
+                "study_instance_uid": study_uid,
+                "series": [_came(one) for one in came],
+                "decisions": [_told(decision) for decision in decisions],
+            }
+        )
     else:
-        for line in explain(study_uid, decisions):
+        for line in explain(study_uid, decisions, came):
             console.print(line, soft_wrap=True)
     raise typer.Exit(0 if known else 1)
+
+
+def _came(series: "Arrival") -> dict[str, Any]:
+    return asdict(series) | {
+        "first_received_at": series.first_received_at.isoformat(),
+        "last_received_at": series.last_received_at.isoformat(),
+    }
 
 
 def _told(decision: "Decision") -> dict[str, Any]:

@@ -156,10 +156,20 @@ def test_why_explains_a_study_and_exits_1_for_an_unknown_one(home: Path) -> None
     code, out = run("why", study, "--home", home)
     assert code == 0
     assert study in out
-    assert json.loads(run("why", study, "--home", home, "--json")[1]) == []
+    assert "PET series " in out
+    assert ", 8 objects), from TEST, 20" in out
+    assert ", 1 object), from TEST, 20" in out
+    assert "A mask object has come" in out
+    answer = json.loads(run("why", study, "--home", home, "--json")[1])
+    assert answer["study_instance_uid"] == study
+    assert answer["decisions"] == []
+    came = [(one["modality"], one["objects"], one["is_mask"]) for one in answer["series"]]
+    assert sorted(came) == [("PT", 8, False), ("SEG", 1, True)]
+    assert all(one["senders"] == ["TEST"] and not one["is_ours"] for one in answer["series"])
     code, out = run("why", "1.2.3", "--home", home)
     assert code == 1
     assert "1.2.3" in out
+    assert "Nothing of it is kept" in out
 
 
 def test_reindex_finds_every_file_again(home: Path) -> None:
