@@ -11,6 +11,7 @@ from engine.describing.template import Template
 from engine.errors import EngineError, ModelFault
 from engine.finding import Describer, Description, ModelIdentity, Unable
 from engine.lesion import Lesion
+from engine.petar.shipped import is_demonstration
 from engine.volume import Scan
 from pacsnode.errors import BadSettings
 from pacsnode.jobs.model_status import ModelStatus
@@ -18,6 +19,10 @@ from pacsnode.settings import Describe
 
 NO_MODEL = "no-model"
 TRY_AGAIN_S = 60.0  # a folder that was refused is looked at again after so long
+NOT_ALLOWED = (
+    "{folder} is a demonstration trained on synthetic phantoms, not for clinical use: it writes no"
+    " reports unless describe.allow_demonstration = true is set"
+)
 HANGS_AFTER_DEADLINES = 4  # a batch that fails is run again by halves
 HANGS_AFTER_S = 60.0
 
@@ -100,11 +105,14 @@ def describing(
     """The describer that the settings name, loaded, until the block ends.
 
     A model that cannot be loaded is an error, unless the settings have the template speak
-    meanwhile, or the caller says that reports may wait for it. Raises BadSettings.
+    meanwhile, or the caller says that reports may wait for it. A demonstration that is not allowed
+    is an error in any case. Raises BadSettings.
     """
     if told.describer == "template":
         yield Template()
         return
+    if not may_wait:
+        _refuse_demonstration(told, say)
 
     def loaded() -> Runnable:
         model = (load or petar)(told)
@@ -131,6 +139,15 @@ def describing(
         model.stop()
 
 
+def _refuse_demonstration(told: Describe, say: Callable[[ModelStatus], None]) -> None:
+    """Before anything is loaded, and whoever may speak in its place. Raises BadSettings."""
+    if told.model is None or told.allow_demonstration or not is_demonstration(told.model):
+        return
+    sentence = NOT_ALLOWED.format(folder=told.model)
+    say(ModelStatus("refused", told.describer, sentence))
+    raise BadSettings(sentence)
+
+
 def _ready(who: ModelIdentity) -> ModelStatus:
     return ModelStatus(
         "ready", who.name, None, who.version, who.weights_sha256, who.profile, who.device, who.dtype
@@ -141,7 +158,7 @@ def petar(told: Describe) -> Runnable:
     """The model, loaded: seconds to minutes. Raises BadSettings, with what is wrong in it."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever asked of a hub
     from engine.petar.checkpoint import load_checkpoint  # loads torch and transformers
-    from engine.petar.config import PROFILES
+    from engine.petar.config import PETAR_RELEASE, PROFILES
     from engine.petar.describe import Petar
     from engine.petar.options import Options
 
@@ -157,9 +174,13 @@ def petar(told: Describe) -> Runnable:
     )
     try:
         checkpoint = load_checkpoint(told.model, device=told.device, dtype=told.dtype)
-        return Petar(checkpoint, PROFILES[told.profile], options)
-    except (EngineError, OSError, MemoryError) as exc:
-        said = exc.strerror if isinstance(exc, OSError) else str(exc) or type(exc).__name__
+        if checkpoint.is_demonstration and not told.allow_demonstration:
+            raise BadSettings(NOT_ALLOWED.format(folder=told.model))
+        stated = PROFILES[told.profile] if told.profile else checkpoint.profile
+        return Petar(checkpoint, stated or PETAR_RELEASE, options)
+    except (EngineError, OSError, MemoryError, RuntimeError) as exc:  # torch raises the last
+        said = exc.strerror if isinstance(exc, OSError) else str(exc).partition("\n")[0]
+        said = said or type(exc).__name__
         raise BadSettings(f"The model in {told.model} cannot serve: {said}") from exc
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -135,6 +135,25 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadSettings, match=folder):
         petar(Describe(describer="petar", model=tmp_path / folder, device="cpu"))
+
+
+@pytest.mark.parametrize("when_unable", ["wait", "template"])
+def test_a_device_that_fails_while_the_model_is_loaded_is_met_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when_unable: Literal["wait", "template"]
+) -> None:
+    def load_checkpoint(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr("engine.petar.checkpoint.load_checkpoint", load_checkpoint)
+    settings = Describe(describer="petar", model=tmp_path, when_unable=when_unable)
+    if when_unable == "wait":
+        with pytest.raises(BadSettings, match=r"CUDA error: out of memory$"), describing(settings):
+            pass
+        return
+    with describing(settings) as describer:
+        (unable,) = describer.describe(SCAN, LESIONS[:1])
+        assert isinstance(unable, Unable)
+        assert "CUDA error: out of memory" in unable.sentence
 
 
 def test_a_batch_that_takes_for_ever_hangs() -> None:
