@@ -59,17 +59,19 @@ def evaluate(
     metrics: tuple[str, ...] = (),
     metric_models: Path | None = None,
     say: Callable[[int], None] = lambda _: None,
+    keep: Callable[[Answer], None] = lambda _: None,
 ) -> Evaluation:
     """Judge a describer on every lesion of `examples`; `metrics` names learned ones.
 
-    `say` hears how many lesions are done. Raises UnusableCase without any lesion, MetricAbsent,
-    ModelFault.
+    `say` hears how many lesions are done, `keep` gets each answer as it comes.
+    Raises UnusableCase without any lesion, MetricAbsent, ModelFault.
     """
     for name in metrics:
         require(name, metric_models)
     started = perf_counter()
     answers = []
     for answer in answers_of(describer, examples):
+        keep(answer)
         answers.append(answer)
         say(len(answers))
     elapsed_s = perf_counter() - started

@@ -11,6 +11,7 @@ from engine.evaluating.clinical import wilson
 from engine.evaluating.facts import Facts, facts_in, facts_of
 from engine.finding import Describer, Unable
 
+NO_PAIR = "no-pair"
 _PLACE = ("region", "organ", "laterality", "site")  # what tells two findings apart
 
 
@@ -27,7 +28,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class MaskSwap:
-    """All pairs that were tried."""
+    """All pairs that were tried; `share` and `interval` are None where there was none."""
 
     pairs: tuple[Pair, ...]
 
@@ -36,13 +37,13 @@ class MaskSwap:
         return sum(pair.passed for pair in self.pairs)
 
     @property
-    def share(self) -> float:
-        return self.passed / len(self.pairs)
+    def share(self) -> float | None:
+        return self.passed / len(self.pairs) if self.pairs else None
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of `share`."""
-        return wilson(self.passed, len(self.pairs))
+        return None if not self.pairs else wilson(self.passed, len(self.pairs))
 
 
 def mask_swap(
@@ -64,7 +65,7 @@ def mask_swap(
         tried.append(pair)
         say(len(tried))
     if not tried:
-        raise UnusableCase("No study holds two lesions at different places", code="no-pair")
+        raise UnusableCase("No study holds two lesions at different places", code=NO_PAIR)
     return MaskSwap(tuple(tried))
 
 

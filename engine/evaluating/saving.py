@@ -1,18 +1,45 @@
 """All files of an evaluation in one folder."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from engine.cohort.dataset import Example
+from engine.evaluating.asking import Answer
 from engine.evaluating.clinical import FactScore
 from engine.evaluating.evaluation import Evaluation
 from engine.evaluating.mask_swap import MaskSwap
 from engine.evaluating.tables import markdown_of, name_of, write_lesions
+from engine.finding import ModelIdentity
 
 PICTURED = ("organ", "site", "region")
+ANSWERS = "answers.jsonl"
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[Callable[[ModelIdentity, Answer], None]]:
+    """What writes each answer to answers.jsonl at once: a run that breaks off loses none."""
+    opened: list[IO[str]] = []
+    with ExitStack() as until:
+
+        def keep(who: ModelIdentity, answer: Answer) -> None:
+            if not opened:  # no folder before there is something to keep
+                folder.mkdir(parents=True, exist_ok=True)
+                file = (folder / ANSWERS).open("w", encoding="utf-8", buffering=1)  # line by line
+                opened.append(until.enter_context(file))
+            told = {
+                "describer": asdict(who),
+                "study_id": answer.record.study_id,
+                "lesion_id": answer.record.lesion_id,
+                "unable": answer.unable.code if answer.unable else None,
+                "text": answer.text,
+            }
+            opened[0].write(json.dumps(told, ensure_ascii=False) + "\n")
+
+        yield keep
 
 
 def save(
@@ -86,11 +113,19 @@ def _swap(swap: MaskSwap) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _passed(swap: MaskSwap) -> str:
+    if swap.share is None or swap.interval is None:
+        return "- (no study holds two lesions at different places)"
+    low, high = swap.interval
+    return (
+        f"{swap.passed} of {len(swap.pairs)} pairs "
+        f"({100 * swap.share:.1f} %, 95 % interval {100 * low:.1f}-{100 * high:.1f})"
+    )
+
+
 def _swapped(evaluations: Sequence[Evaluation], swaps: Sequence[MaskSwap | None]) -> str:
     told = [
-        f"- {name_of(one)}: {swap.passed} of {len(swap.pairs)} pairs "
-        f"({100 * swap.share:.1f} %, 95 % interval {100 * swap.interval[0]:.1f}-"
-        f"{100 * swap.interval[1]:.1f})"
+        f"- {name_of(one)}: {_passed(swap)}"
         for one, swap in zip(evaluations, swaps, strict=False)
         if swap is not None
     ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.evaluating.evaluation import Evaluation
     from engine.evaluating.mask_swap import MaskSwap
     from engine.evaluating.reader_scores import ReaderScores
+    from engine.finding import Describer
 
 Dataset = Annotated[
     Path,
@@ -86,8 +87,7 @@ def evaluate(
     from engine.cohort.dataset import read_dataset
     from engine.evaluating.evaluation import evaluate as judged
     from engine.evaluating.learned import require
-    from engine.evaluating.mask_swap import mask_swap as swapped
-    from engine.evaluating.saving import save
+    from engine.evaluating.saving import keeping, save
     from pacsnode.jobs.describers import describing
 
     for name in metric or ():
@@ -99,17 +99,24 @@ def evaluate(
     def examples() -> "Iterator[Example]":
         return islice(read_dataset(data, split), lesions)
 
+    if len(told) > 1:  # hours of the first are not spent before the last is known to load
+        for one in told:
+            with errors.status("trying to load"), describing(one):
+                pass
     evaluations: list[Evaluation] = []
     swaps: list[MaskSwap | None] = []
-    for one in told:
-        with errors.status("loading") as status, describing(one) as describer:
-            evaluations.append(
-                judged(
-                    describer, examples(), metrics=tuple(metric or ()), metric_models=metric_models,
-                    say=partial(_say, status, describer.identity.name),
-                )
-            )  # fmt: skip
-            swaps.append(swapped(describer, examples(), mask_swap) if mask_swap else None)
+    with keeping(out) as keep, errors.status("loading") as status:
+        for one in told:
+            with describing(one) as describer:
+                say = partial(_say, status, describer.identity.name)
+                evaluations.append(
+                    judged(
+                        describer, examples(), metrics=tuple(metric or ()),
+                        metric_models=metric_models, say=say,
+                        keep=partial(keep, describer.identity),
+                    )
+                )  # fmt: skip
+                swaps.append(_swap(describer, examples(), mask_swap))
     figures = save(evaluations, examples, out, data.name, swaps)
     if as_json:
         print_json(figures)
@@ -194,6 +201,21 @@ def _described(config: Path | None, models: list[Path] | None, *, template: bool
         for folder in models or ()
     ]
     return [settings_from(config, describe=one).describe for one in told]
+
+
+def _swap(describer: "Describer", examples: "Iterator[Example]", pairs: int) -> "MaskSwap | None":
+    """None where it was not asked for; without pairs where the dataset has none."""
+    from engine.errors import UnusableCase
+    from engine.evaluating.mask_swap import NO_PAIR, MaskSwap, mask_swap
+
+    if not pairs:
+        return None
+    try:
+        return mask_swap(describer, examples, pairs)
+    except UnusableCase as exc:
+        if exc.code != NO_PAIR:
+            raise
+        return MaskSwap(())
 
 
 def _say(status: Status, name: str, done: int) -> None:

@@ -45,3 +45,16 @@ def test_a_model_that_cannot_be_loaded_is_an_error_not_a_template(tmp_path: Path
     )  # fmt: skip
     assert "cannot serve" in str(told.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_model_is_asked_before_the_last_is_known_to_load(tmp_path: Path) -> None:
+    write_arrays(make_world_study(0), tmp_path / "data")
+    good, broken = make_checkpoint(tmp_path / "good", says=SAYS), make_checkpoint(tmp_path / "bad")
+    (broken / "config.json").write_text("{}", "utf-8")
+    told = CliRunner().invoke(
+        app,
+        ["evaluate", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--model", str(good),
+         "--model", str(broken)],
+    )  # fmt: skip
+    assert "cannot serve" in str(told.exception)
+    assert not (tmp_path / "out").exists()

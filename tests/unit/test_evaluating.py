@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,10 @@ from engine.evaluating.asking import answers_of
 from engine.evaluating.evaluation import Evaluation, evaluate
 from engine.evaluating.learned import MetricAbsent, require
 from engine.evaluating.mask_swap import mask_swap
-from engine.evaluating.saving import save
+from engine.evaluating.saving import keeping, save
 from engine.evaluating.tables import markdown_of
 from engine.evaluating.worst import worst_of
-from engine.finding import Description
+from engine.finding import Description, Unable
 from engine.lesion import Lesion
 from engine.volume import Scan
 from pacsnode.cli import app
@@ -188,6 +189,40 @@ def test_the_command_judges_the_template_on_a_folder(dataset: Path, tmp_path: Pa
     }  # fmt: skip
     assert figures["rules_on_reference"]["site"]["exact"] == 1
     assert [one.record.split for one in read_dataset(dataset)] == ["test"] * 8
+
+
+def test_the_command_reports_without_a_pair_to_swap(dataset: Path, tmp_path: Path) -> None:
+    told = CliRunner().invoke(
+        app,
+        ["evaluate", str(dataset), "--out", str(tmp_path), "--mask-swap", "4", "--lesions", "1",
+         "--json"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    (template,) = json.loads(told.stdout)["describers"]
+    assert template["mask_swap"] == {"pairs": 0, "passed": 0, "share": None, "interval": None}
+    report = (tmp_path / "report.md").read_text("utf-8")
+    assert f"- template {template['describer']['version']}: - (no study holds two" in report
+
+
+def test_answers_are_kept_as_they_come(tmp_path: Path) -> None:
+    class Failing(Knowing):
+        def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description | Unable]:
+            if scan.pet.series_instance_uid == "1.2.2":
+                raise ModelFault("The third study is too much")
+            return super().describe(scan, lesions)
+
+    describer = Failing()
+    with keeping(tmp_path / "out") as keep:
+        with pytest.raises(ModelFault):
+            evaluate(describer, examples(), keep=partial(keep, describer.identity))
+        # on the disk before anything is closed
+        lines = (tmp_path / "out" / "answers.jsonl").read_text("utf-8").splitlines()
+    kept = [json.loads(line) for line in lines]
+    assert [(one["study_id"], one["lesion_id"]) for one in kept] == [
+        (f"study-{study}", f"lesion-{at}") for study in (0, 1) for at in (1, 2)
+    ]
+    assert [one["text"] for one in kept] == [LESIONS[0][-1], LESIONS[1][-1]] * 2
+    assert {(one["describer"]["name"], one["unable"]) for one in kept} == {("knowing", None)}
 
 
 @pytest.mark.parametrize(
