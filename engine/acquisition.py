@@ -63,8 +63,8 @@ class SuvConversion:
     reference_at: datetime | None = None
     injected_at: datetime | None = None
     uptake_min: float | None = None
-    dose_bq: float | None = None
-    weight_kg: float | None = None
+    dose_bq: float | None = None  # in its right unit; None where absent or in doubt
+    weight_kg: float | None = None  # likewise
     flags: tuple[str, ...] = ()
 
 
@@ -75,3 +75,5 @@ class SuvRefusal:
     code: str
     sentence: str
     flags: tuple[str, ...] = field(default=())
+    dose_bq: float | None = None  # as in SuvConversion
+    weight_kg: float | None = None

@@ -68,15 +68,16 @@ class _Account:
             "missing-dose",
             "Radionuclide Total Dose (0018,1074)",
         )
-        if dose < _MBQ_BELOW:
-            self.flag("dose-in-mbq")
-            dose *= 1e6
+        is_in_mbq = dose < _MBQ_BELOW
+        dose *= 1e6 if is_in_mbq else 1
         lowest, highest = _PLAUSIBLE_BQ
         if dose > highest or (dose < lowest and self.weight_kg() > _PERSON_KG):
             raise Refused(
                 "implausible-dose",
                 f"Radionuclide Total Dose (0018,1074) is {dose:g} Bq: its unit is in doubt",
             )
+        if is_in_mbq:
+            self.flag("dose-in-mbq")
         return dose
 
     def half_life_s(self) -> float:
@@ -90,6 +91,13 @@ class _Account:
 def suv_conversion(acquisition: PetAcquisition) -> SuvConversion | SuvRefusal:
     """The factor that makes SUVbw of each slice's rescaled values, or a coded refusal."""
     account = _Account(acquisition, list(acquisition.flags))
+    outcome = _outcome(account)
+    dose_bq, weight_kg = _stated_dose_bq(account), _stated_weight_kg(account)
+    return replace(outcome, dose_bq=dose_bq, weight_kg=weight_kg, flags=tuple(account.flags))
+
+
+def _outcome(account: _Account) -> SuvConversion | SuvRefusal:
+    acquisition = account.acquisition
     try:
         _refuse_unfit(acquisition)
         convert = _BY_UNITS.get(acquisition.units or "")
@@ -98,10 +106,29 @@ def suv_conversion(acquisition: PetAcquisition) -> SuvConversion | SuvRefusal:
                 "unsupported-units",
                 f"Units (0054,1001) is {acquisition.units or 'absent'}: no activity concentration",
             )
-        conversion = convert(account)
+        return convert(account)
     except Refused as refused:
-        return SuvRefusal(refused.code, refused.sentence, tuple(account.flags))
-    return replace(conversion, flags=tuple(account.flags))
+        return SuvRefusal(refused.code, refused.sentence)
+
+
+def _stated_dose_bq(account: _Account) -> float | None:
+    """The dose for the record, also where no SUV needs it; None where its unit is in doubt."""
+    a = account.acquisition
+    if a.radiopharmaceutical_count > 1 or "RadionuclideTotalDose" in a.inconsistent:
+        return None
+    try:
+        return account.dose_bq()
+    except Refused:
+        return None
+
+
+def _stated_weight_kg(account: _Account) -> float | None:
+    if "PatientWeight" in account.acquisition.inconsistent:
+        return None
+    try:
+        return account.weight_kg()
+    except Refused:
+        return None
 
 
 def to_suv(volume: Volume, conversion: SuvConversion) -> Volume:
@@ -175,8 +202,6 @@ def _start(account: _Account) -> SuvConversion:
         reference_at=reference.at,
         injected_at=injected,
         uptake_min=((scan_start(a) or reference.at) - injected).total_seconds() / 60.0,
-        dose_bq=dose_bq,
-        weight_kg=weight_kg,
     )
 
 
@@ -188,8 +213,6 @@ def _admin(account: _Account) -> SuvConversion:
         norm="bw",
         rule="decay-corrected to the injection",
         uptake_min=_known_uptake_min(account),
-        dose_bq=dose_bq,
-        weight_kg=weight_kg,
     )
 
 
@@ -211,8 +234,6 @@ def _none(account: _Account) -> SuvConversion:
         reference_at=injected,
         injected_at=injected,
         uptake_min=(began - injected).total_seconds() / 60.0,
-        dose_bq=dose_bq,
-        weight_kg=weight_kg,
     )
 
 
@@ -237,11 +258,8 @@ def _from_suv(account: _Account) -> SuvConversion:
         return _ready_made(account, 1.0, "bw", "Units GML, SUV Type BW or absent")
     if suv_type not in (*LEAN_BODY_MASS, "IBW"):
         raise Refused("unsupported-suv-type", f"SUV Type (0054,1006) {suv_type} is not known")
-    weight_kg, norm_kg = account.weight_kg(), _norm_kg(account, suv_type)
-    return replace(
-        _ready_made(account, weight_kg / norm_kg, suv_type.lower(), f"Units GML, {suv_type}"),
-        weight_kg=weight_kg,
-    )
+    factor = account.weight_kg() / _norm_kg(account, suv_type)
+    return _ready_made(account, factor, suv_type.lower(), f"Units GML, {suv_type}")
 
 
 def _from_surface(account: _Account) -> SuvConversion:
@@ -253,7 +271,7 @@ def _from_surface(account: _Account) -> SuvConversion:
         )
     weight_kg = account.weight_kg()
     factor = 1000.0 * weight_kg / body_surface_area_cm2(weight_kg, account.height_cm())
-    return replace(_ready_made(account, factor, "bsa", "Units CM2ML"), weight_kg=weight_kg)
+    return _ready_made(account, factor, "bsa", "Units CM2ML")
 
 
 def _norm_kg(account: _Account, suv_type: str) -> float:

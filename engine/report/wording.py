@@ -112,16 +112,14 @@ def _acquisition(report: Report) -> str:
 
 
 def _quantities(report: Report) -> Iterator[str]:
-    acquisition, suv = report.scan.acquisition, report.scan.suv
-    used = suv if isinstance(suv, SuvConversion) else None
-    dose_bq = (used and used.dose_bq) or acquisition.radionuclide_total_dose_bq
-    weight_kg = (used and used.weight_kg) or acquisition.patient_weight_kg
-    if dose_bq is not None:
-        yield f"injected dose {printed(dose_bq / 1e6, 1)} MBq"
-    if weight_kg is not None:
-        yield f"body weight {printed(weight_kg, 1)} kg"
-    if used is not None and used.uptake_min is not None:
-        yield f"uptake time {printed(used.uptake_min, 1)} min"
+    """Dose and weight as the conversion knows them: a header's number may be in another unit."""
+    suv = report.scan.suv
+    dose_mbq = None if suv.dose_bq is None else suv.dose_bq / 1e6
+    yield f"injected dose {'not stated' if dose_mbq is None else f'{printed(dose_mbq, 1)} MBq'}"
+    weight_kg = suv.weight_kg
+    yield f"body weight {'not stated' if weight_kg is None else f'{printed(weight_kg, 1)} kg'}"
+    if isinstance(suv, SuvConversion) and suv.uptake_min is not None:
+        yield f"uptake time {printed(suv.uptake_min, 1)} min"
 
 
 def _suv(report: Report) -> str:

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.sr.coding import Code
 
 from engine import codes
+from engine.acquisition import SuvRefusal
 from engine.errors import InvalidReport, Unreadable
 from engine.finding import ModelIdentity, Unreported
 from engine.report import walk
@@ -18,7 +19,7 @@ from engine.report.sr import build_sr
 from engine.report.style import Predecessor, ReportStyle
 from tests import makers
 from tests.unit import judges
-from tests.unit.reports import REFUSAL, STYLE, Study, measured, refused
+from tests.unit.reports import CONVERSION, REFUSAL, STYLE, Study, measured, refused
 
 EARLIER = Predecessor(
     makers.uid("study study"), makers.uid("s"), "1.2.840.10008.5.1.4.1.1.88.34", makers.uid("e")
@@ -213,6 +214,18 @@ def test_provenance_is_in_the_document(study):
         "0.5 iso-contour", "definitions, version 1",
     ):  # fmt: skip
         assert said in comments
+
+
+def test_a_dose_or_weight_that_nothing_converted_is_not_printed(tmp_path):
+    """The header's own numbers may be in MBq or grams: only the conversion has told."""
+    refusal = SuvRefusal("missing-weight", "Patient's Weight (0010,1030) is empty", dose_bq=4e8)
+    for suv, said in (
+        (replace(CONVERSION, dose_bq=None, weight_kg=None),
+         "injected dose not stated, body weight not stated"),
+        (refusal, "injected dose 400.0 MBq, body weight not stated"),
+    ):  # fmt: skip
+        study = Study(tmp_path, suv=suv)
+        assert said in " ".join(comments_in(build_sr(study.report(), study.case, STYLE)))
 
 
 def test_what_is_not_measured_is_named(tmp_path):

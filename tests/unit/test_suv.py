@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,6 +202,51 @@ def test_a_unit_that_can_only_be_another_is_put_right_and_flagged(
     conversion = converted(**keywords)
     assert conversion.factors == pytest.approx(HOUR_LATER, rel=1e-10)
     assert flag in conversion.flags
+
+
+MISSTATED: dict[str, Any] = {"PatientWeight": "70000", "dose": {"RadionuclideTotalDose": "368.08"}}
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{}, {"Units": "GML"}, {"Units": "CM2ML"}, {"Units": "PROPCNTS"}, {"CorrectedImage": "DECY"}],
+    ids=["activity", "SUV already", "surface", "refused", "unfit"],
+)
+def test_dose_and_weight_are_told_in_their_unit_whether_used_or_not(
+    keywords: dict[str, Any],
+) -> None:
+    outcome = suv_conversion(acquisition(**MISSTATED, **keywords))
+    assert (outcome.dose_bq, outcome.weight_kg) == (pytest.approx(368.08e6), 70.0)
+    assert {"dose-in-mbq", "weight-in-grams"} <= set(outcome.flags)
+
+
+def _second_item(dataset: Dataset) -> None:
+    items = dataset.RadiopharmaceuticalInformationSequence
+    items.append(items[0])
+
+
+def _heavier_by_the_slice(dataset: Dataset) -> None:
+    dataset.PatientWeight = str(60 + 10 * int(dataset.InstanceNumber))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "told"),
+    [
+        ({"dose": {"RadionuclideTotalDose": "0.37"}}, (None, 70.0)),  # kBq, or a wrong number
+        ({"dose": {"RadionuclideTotalDose": None}}, (None, 70.0)),
+        ({"change": _second_item}, (None, 70.0)),
+        ({"change": _heavier_by_the_slice}, (368.08e6, None)),
+        ({"PatientWeight": "0"}, (368.08e6, None)),
+        ({"PatientWeight": None}, (368.08e6, None)),
+    ],
+)
+@pytest.mark.parametrize("units", ["BQML", "GML"])
+def test_a_dose_or_weight_in_doubt_is_not_told(
+    units: str, keywords: dict[str, Any], told: tuple[float | None, float | None]
+) -> None:
+    outcome = suv_conversion(acquisition(Units=units, **keywords))
+    assert (outcome.dose_bq, outcome.weight_kg) == told
+    assert outcome.flags == ()
 
 
 def test_a_height_in_centimetres_is_put_right_and_flagged() -> None:
