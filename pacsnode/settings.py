@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,6 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from engine.petar.shipped import named_folder
 from pacsnode.errors import BadSettings
 
 
@@ -42,6 +44,9 @@ _SECRETS = frozenset({"PACSNODE_ENDPOINT_KEY"})
 AETitle = Annotated[str, StringConstraints(pattern=r"^[ -\[\]-~]{1,16}$", strip_whitespace=True)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Regex = Annotated[str, AfterValidator(_compiles)]
+ModelFolder = Annotated[
+    Path, BeforeValidator(lambda told: named_folder(told) if isinstance(told, str) else told)
+]
 
 
 class _Section(BaseModel):
@@ -164,10 +169,20 @@ class Describe(_Section):
         description="`template`: sentences made of measurements alone; `petar`: the model in the "
         "folder `model`",
     )
-    model: Path | None = Field(default=None, description="Checkpoint folder of `petar`")
-    profile: Literal["petar-release", "paper"] = Field(
-        default="petar-release",
-        description="How the views of a lesion are cut: as the released code does, or the paper",
+    model: ModelFolder | None = Field(
+        default=None,
+        description="Checkpoint folder of `petar`; `demo`: the demonstration model that comes with "
+        "pacsnode",
+    )
+    allow_demonstration: bool = Field(
+        default=False,
+        description="Let a demonstration model write reports: trained on synthetic phantoms, not "
+        "for clinical use",
+    )
+    profile: Literal["petar-release", "paper"] | None = Field(
+        default=None,
+        description="How the views of a lesion are cut: as the released code does, or the paper; "
+        "by default as the checkpoint's config.json says, else `petar-release`",
     )
     prompt: str | None = Field(
         default=None,

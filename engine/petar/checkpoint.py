@@ -16,10 +16,10 @@ from transformers import PreTrainedTokenizerFast
 
 from engine.errors import ModelFault
 from engine.finding import ModelIdentity
-from engine.petar.config import PetarConfig
+from engine.petar.config import PetarConfig, Profile
 from engine.petar.model import PetarNetwork
 from engine.petar.placement import chosen_device, chosen_dtype
-from engine.petar.released_config import config_of, needed, read_json
+from engine.petar.released_config import config_of, is_demonstration, needed, profile_of, read_json
 from engine.petar.tensor_files import UnusableCheckpoint
 from engine.petar.tokenizing import prompt_ids, read_tokenizer, stop_ids
 from engine.petar.weights import digest, read_weights, released_name
@@ -37,6 +37,8 @@ class Checkpoint:
     name: str
     version: str  # changes with whatever decides the words: weights, sizes, tokenizer, stop ids
     weights_sha256: str
+    profile: Profile | None = None  # how its views were cut in training, where config.json says so
+    is_demonstration: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -58,6 +60,7 @@ class Checkpoint:
             weights_sha256=self.weights_sha256,
             device=self.device.type,
             dtype=str(self.dtype).removeprefix("torch."),
+            is_demonstration=self.is_demonstration,
             profile=profile,
             prompt=prompt,
         )
@@ -89,6 +92,8 @@ def load_checkpoint(
         name=name_of(folder),
         version=version_of(stated, sha256, config, tokenizer, stops),
         weights_sha256=sha256,
+        profile=profile_of(stated),
+        is_demonstration=is_demonstration(stated),
     )
 
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from engine.petar.checkpoint import empty, name_of, refuse_misfits, version_of
 from engine.petar.config import PetarConfig
 from engine.petar.placement import chosen_device, chosen_dtype
-from engine.petar.released_config import config_of, read_json
+from engine.petar.released_config import config_of, is_demonstration, profile_of, read_json
 from engine.petar.tensor_files import UnusableCheckpoint
 from engine.petar.tokenizing import PLACEHOLDER, read_tokenizer, stop_ids
 from engine.petar.weights import Weights, digest, read_weights
@@ -55,6 +55,8 @@ def inspect_folder(folder: Path) -> Inspection:
         _tell_weights(told, weights, sha256)
         if stated is not None:
             config = told.attempt(config_of, stated, weights.tensors)
+    if stated is not None:
+        _tell_origin(told, stated)
     if weights is not None and config is not None:
         network = told.attempt(empty, config)
         if network is not None:
@@ -73,6 +75,14 @@ def inspect_folder(folder: Path) -> Inspection:
     if not (folder / "generation_config.json").is_file():
         told.notes.append("No generation_config.json: answers end at the ids shown")
     return told
+
+
+def _tell_origin(told: Inspection, stated: dict[str, Any]) -> None:
+    profile = told.attempt(profile_of, stated)
+    if profile is not None:
+        told.found["profile"] = profile.name
+    if told.attempt(is_demonstration, stated):
+        told.notes.append("A demonstration trained on synthetic phantoms, not for clinical use")
 
 
 def _tell_weights(told: Inspection, weights: Weights, sha256: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.petar.config import PetarConfig, Size, VisionConfig
+from engine.petar.config import PROFILES, PetarConfig, Profile, Size, VisionConfig
+from engine.petar.shipped import FIELD
 from engine.petar.tensor_files import UnusableCheckpoint
 from engine.petar.weights import released_name
 
@@ -76,6 +77,25 @@ def config_of(stated: dict[str, Any], weights: dict[str, Tensor]) -> PetarConfig
         has_shared_encoder=not any(key.startswith(CT_TOWER) for key in weights),
         language=_language(stated, weights),
     )
+
+
+def profile_of(stated: dict[str, Any]) -> Profile | None:
+    """How the views were cut that the weights were trained on, where config.json says so."""
+    name = stated.get("profile")
+    if name is None:
+        return None
+    for profile in PROFILES.values():
+        if profile.name == name:
+            return profile
+    raise UnusableCheckpoint(f"config.json: profile is {name!r}, not {' or '.join(PROFILES)}")
+
+
+def is_demonstration(stated: dict[str, Any]) -> bool:
+    """Whether config.json calls the weights a demonstration."""
+    value = stated.get(FIELD, False)
+    if not isinstance(value, bool):
+        raise UnusableCheckpoint(f"config.json: {FIELD} is true or false, not {value!r}")
+    return value
 
 
 def needed(weights: dict[str, Tensor], name: str) -> Tensor:

@@ -60,13 +60,14 @@ def verify_folder(folder: Path, *, device: str = "auto", dtype: str = "auto") ->
     told = Verification()
     try:
         checkpoint = told.timed("load", lambda: load_checkpoint(folder, device=device, dtype=dtype))
-        prompt_ids = checkpoint.prompt_ids(PETAR_RELEASE.prompt)
+        profile = checkpoint.profile or PETAR_RELEASE
+        prompt_ids = checkpoint.prompt_ids(profile.prompt)
     except EngineError as exc:
         told.ask("loads", False, str(exc))
         return told
-    told.identity = checkpoint.identity(profile=PETAR_RELEASE.name, prompt=PETAR_RELEASE.prompt)
+    told.identity = checkpoint.identity(profile=profile.name, prompt=profile.prompt)
     told.ask("loads", True, f"{checkpoint.name} {checkpoint.version}")
-    told.ask("prompt comes back", True, PETAR_RELEASE.prompt)
+    told.ask("prompt comes back", True, profile.prompt)
     try:
         with torch.inference_mode():
             visual = _look(told, checkpoint)

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from pacsnode.cli.application import DONE, FAILED, AsJson, console, errors, print_json
+from pacsnode.cli.folders import existing
 
 if TYPE_CHECKING:
     from engine.petar.bench.run import Bench
@@ -18,10 +19,9 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Checkpoint folder; by default random weights: of full size on a GPU, small on a "
-            "CPU.",
-            exists=True,
-            file_okay=False,
+            help="Checkpoint folder, or demo; by default random weights: of full size on a GPU, "
+            "small on a CPU.",
+            parser=existing,
             show_default=False,
         ),
     ] = None,

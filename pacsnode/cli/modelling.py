@@ -1,12 +1,12 @@
 """model inspect, model verify: what a checkpoint folder is, and whether it works here."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pacsnode.cli.application import DONE, FAILED, AsJson, console, print_json
+from pacsnode.cli.folders import CheckpointFolder
 
 if TYPE_CHECKING:
     from engine.petar.inspection import Inspection
@@ -17,19 +17,10 @@ model = typer.Typer(
     help="Look at a checkpoint folder of PETAR, or put it to the test.",
     no_args_is_help=True,
 )
-Folder = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FOLDER",
-        help="config.json, weights and tokenizer, as released.",
-        exists=True,
-        file_okay=False,
-    ),
-]
 
 
 @model.command()
-def inspect(folder: Folder, as_json: AsJson = False) -> None:
+def inspect(folder: CheckpointFolder, as_json: AsJson = False) -> None:
     """Say what a checkpoint folder is and whether it can serve. Reads every weight once."""
     from engine.petar.inspection import inspect_folder
 
@@ -44,7 +35,7 @@ def inspect(folder: Folder, as_json: AsJson = False) -> None:
 
 @model.command()
 def verify(
-    folder: Folder,
+    folder: CheckpointFolder,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.")] = "auto",
     as_json: AsJson = False,

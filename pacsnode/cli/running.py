@@ -20,24 +20,20 @@ from pacsnode.cli.application import (
     print_json,
     settings_from,
 )  # fmt: skip
+from pacsnode.cli.folders import ModelFolder
 
 if TYPE_CHECKING:
     from pacsnode.replay.run import Outcome
-    from pacsnode.settings import Destination
+    from pacsnode.settings import Destination, Settings
 
+TEMPLATE_WRITES = (
+    "No model is set: the template writes the words, of measurements alone (--model FOLDER, or"
+    " --model demo for the demonstration)."
+)
 DescriberName = Annotated[
     str | None,
     typer.Option(
         "--describer", help="Who writes the words: template or petar.", show_default=False
-    ),
-]
-ModelFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        metavar="FOLDER",
-        help="Checkpoint folder of petar; alone it means --describer petar.",
-        show_default=False,
     ),
 ]
 
@@ -71,6 +67,7 @@ def serve(
         destinations=_destinations(destination),
     )
     log.set_up(settings.log_level)
+    _say_who_writes(settings)
     raise typer.Exit(node.serve(settings, ready=_say_ready))
 
 
@@ -78,6 +75,11 @@ def _destinations(given: list[str] | None) -> "tuple[Destination, ...]":
     from pacsnode.settings import parse_destination
 
     return tuple(parse_destination(text) for text in given or ())
+
+
+def _say_who_writes(settings: "Settings") -> None:
+    if settings.describe.describer == "template":
+        errors.print(TEMPLATE_WRITES, soft_wrap=True)
 
 
 def _say_ready(address: tuple[str, int]) -> None:
@@ -88,7 +90,7 @@ def _describe(describer: str | None, model: Path | None) -> dict[str, Any]:
     """What the options say of [describe]; a folder given says that its model is wanted."""
     told: dict[str, Any] = {}
     if model is not None:
-        told = {"describer": "petar", "model": model.absolute()}
+        told = {"describer": "petar", "model": model}
     return told if describer is None else told | {"describer": describer}
 
 
@@ -148,6 +150,7 @@ def replay(
         workers=workers,
         shard=_shard(shard),
     )
+    _say_who_writes(settings)
     log.set_up("error")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: end in good order
     bar = Progress(
