@@ -1,11 +1,14 @@
 """What a PET header states of dose, time and decay, and what came of it: a factor or a refusal."""
 
+import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.sr.coding import Code
+
+_OFFSET = re.compile(r"([+-])(\d{2})([0-5]\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,13 @@ class SuvRefusal:
     flags: tuple[str, ...] = field(default=())
     dose_bq: float | None = None  # as in SuvConversion
     weight_kg: float | None = None
+
+
+def parse_offset(text: str | None) -> timedelta | None:
+    """&ZZXX, as in Timezone Offset From UTC (0008,0201); None unless between -12 and +14 h."""
+    found = _OFFSET.fullmatch(text or "")
+    if not found:
+        return None
+    sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
+    return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None

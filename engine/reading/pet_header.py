@@ -7,9 +7,9 @@ from typing import Any
 
 from pydicom.sr.coding import Code
 
-from engine.acquisition import Frame, PetAcquisition
+from engine.acquisition import Frame, PetAcquisition, parse_offset
 from engine.reading.attributes import Attributes, as_number, as_text, without_creator
-from engine.reading.times import Moment, joined, parse_date_time, parse_offset, parse_time
+from engine.reading.times import Moment, joined, parse_date_time, parse_time
 
 # Enhanced PET states its unit as a UCUM code (PS3.16 CID 84), classic PET by a term of Units.
 _UNITS_BY_UCUM = {

@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
+from engine.acquisition import parse_offset
+
 # Coarser than a minute is no time: DT "20250101" must not become midnight.
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?")
 _DATE_TIME = re.compile(r"(\d{8})(\d{4}(?:\d{2}(?:\.\d{1,6})?)?)([+-]\d{4})?")
-_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,6 @@ def parse_time(text: str | None) -> time | None:
         return time(int(hours), int(minutes), min(int(seconds or 0), 59), microseconds)
     except ValueError:
         return None
-
-
-def parse_offset(text: str | None) -> timedelta | None:
-    """&ZZXX, as in Timezone Offset From UTC (0008,0201); None unless between -12 and +14 h."""
-    found = _OFFSET.fullmatch(text or "")
-    if not found:
-        return None
-    sign, hours, minutes = found.groups()
-    offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
-    return offset if timedelta(hours=-12) <= offset <= timedelta(hours=14) else None
 
 
 def parse_date_time(text: str | None) -> Moment | None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from pydicom import Dataset
 
+from engine.acquisition import parse_offset
 from engine.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, PROCESSING_EQUIPMENT
 from engine.finding import ModelIdentity, Report
 from engine.report.items import code_sequence
@@ -66,6 +67,8 @@ def copy_patient_and_study(header: Dataset, into: Dataset) -> None:
             setattr(into, keyword, None)
     if len(str(into.StudyID or "")) > 16:
         into.StudyID = None  # too long for its VR; unlike AccessionNumber it links to nothing
+    if _zone(into) is None and "TimezoneOffsetFromUTC" in into:
+        del into.TimezoneOffsetFromUTC
     into.SpecificCharacterSet = "ISO_IR 192"
 
 
@@ -78,7 +81,7 @@ def set_equipment(into: Dataset, style: ReportStyle) -> None:
 
 def set_content_time(into: Dataset, completed_at: datetime) -> None:
     """ContentDate and ContentTime, in the offset the copied header states, else in local time."""
-    local = completed_at.astimezone(_offset(into.get("TimezoneOffsetFromUTC")))
+    local = completed_at.astimezone(_zone(into))
     into.ContentDate = local.strftime("%Y%m%d")
     into.ContentTime = local.strftime("%H%M%S.%f")
 
@@ -161,10 +164,6 @@ def _contribution(model: ModelIdentity, measurement_version: str) -> str:
     return "; ".join(parts)[:1024]
 
 
-def _offset(stated: str | None) -> timezone | None:
-    try:
-        sign, hours, minutes = stated[0], int(stated[1:3]), int(stated[3:5])  # type: ignore[index]
-    except (TypeError, ValueError, IndexError):
-        return None
-    offset = timedelta(hours=hours, minutes=minutes)
-    return timezone(-offset if sign == "-" else offset)
+def _zone(document: Dataset) -> timezone | None:
+    offset = parse_offset(str(document.get("TimezoneOffsetFromUTC", "")))
+    return None if offset is None else timezone(offset)

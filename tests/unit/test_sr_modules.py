@@ -79,6 +79,16 @@ def test_content_time_is_in_the_offset_the_study_states(tmp_path):
     assert sr.TimezoneOffsetFromUTC == "-0330"
 
 
+@pytest.mark.parametrize("stated", ["+2400", "-1300", "+0560", "+5", "local", ["+0100", "+0200"]])
+def test_an_offset_that_is_none_costs_no_report_and_is_not_handed_on(stated, tmp_path):
+    study = Study(tmp_path, TimezoneOffsetFromUTC=stated)
+    report = study.report()
+    sr = build_sr(report, study.case, STYLE)
+    local = report.completed_at.astimezone()
+    assert (sr.ContentDate, sr.ContentTime) == (f"{local:%Y%m%d}", f"{local:%H%M%S.%f}")
+    assert "TimezoneOffsetFromUTC" not in sr
+
+
 def test_content_time_without_an_offset_is_local(study):
     done = datetime(2024, 1, 3, 2, 0, tzinfo=timezone(timedelta(hours=5)))
     sr = build_sr(study.report(completed_at=done), study.case, STYLE)

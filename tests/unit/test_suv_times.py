@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
-from engine.reading.times import joined, parse_date, parse_date_time, parse_offset, parse_time
+from engine.acquisition import parse_offset
+from engine.reading.times import joined, parse_date, parse_date_time, parse_time
 from tests.unit.pet_headers import acquisition, converted, refused
 
 F18_S = 6586.2
