@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 
 from engine.errors import EngineError, ModelFault
 from engine.finding import Unable
+from engine.petar.turns import Turns
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -19,11 +21,22 @@ Queued = tuple[Item, Future[Answer | Unable]]
 WELL_BEFORE_GROWING = 16  # batches without a shortage of memory after which the limit doubles again
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What came of a try. It holds no exception: those hold the tensors of their tracebacks."""
+
+    told: Unable
+    is_short: bool  # of memory
+    is_ours: bool
+
+
 class Batches(Generic[Item, Answer]):
     """Gathers items into batches and answers each with a future.
 
     `run` answers a batch in its order and may raise: out of memory halves the batch, anything else
-    finds the one item to blame by halving too. An item that fails alone is answered with Unable.
+    finds the one item to blame by halving too. An item that fails alone is answered with Unable,
+    one that is short of memory alone only after a second try. `make_room` is never called while
+    `run` is at work.
     """
 
     def __init__(
@@ -49,6 +62,7 @@ class Batches(Generic[Item, Answer]):
         self._dead: ModelFault | None = None
         self._well = 0
         self._busy_since: float | None = None
+        self._turns = Turns()
         self._thread = threading.Thread(target=self._loop, name="petar-batches", daemon=True)
         self._thread.start()
 
@@ -110,19 +124,23 @@ class Batches(Generic[Item, Answer]):
 
     def _make(self, make: Callable[[], Item], answer: Future[Answer | Unable]) -> Unable | None:
         """Make an item and let it wait; or say why it cannot be made. Raises ModelFault."""
-        try:
-            item = make()
-        except Exception as exc:  # noqa: BLE001 - one item must not cost the others
-            failure = failure_of(exc)
-            is_of_the_item = isinstance(exc, EngineError) or is_out_of_memory(exc)
-        else:
-            self._queue(item, answer)
+        made = _outcome_of(make)
+        if isinstance(made, _Failure) and made.is_short and not self._must_end():
+            with self._turns.first():
+                made = _outcome_of(lambda: self._with_room_made(make))
+        if not isinstance(made, _Failure):
+            self._queue(made, answer)
             return None
+        is_of_the_item = made.is_ours or made.is_short
         if not self._must_end() and not is_of_the_item and not self._is_alive():
             self._lose_device()
         if self._must_end():  # the failure may come of ending: it says nothing of a lesion
             raise self._reason_to_refuse()
-        return failure
+        return made.told
+
+    def _with_room_made(self, make: Callable[[], Item]) -> Item:
+        self._make_room()
+        return make()
 
     def _lose_device(self) -> None:
         with self._state:
@@ -183,42 +201,42 @@ class Batches(Generic[Item, Answer]):
                 self._refuse(piece)
                 continue
             failure = self._tried(piece)
+            if failure is not None and failure.is_short and len(piece) == 1:
+                failure = self._tried(piece)  # room was made
             if failure is None:
                 continue
             if len(piece) == 1:
-                piece[0][1].set_result(failure)
+                piece[0][1].set_result(failure.told)
                 continue
             half = len(piece) // 2
             pieces.extendleft((piece[half:], piece[:half]))
 
-    def _tried(self, piece: list[Queued[Item, Answer]]) -> Unable | None:
+    def _tried(self, piece: list[Queued[Item, Answer]]) -> _Failure | None:
         """Answer a piece; or say why it cannot be answered as it is."""
-        failure, is_short = None, False
-        self._busy_since = time.monotonic()
-        try:
-            answers = self._run([item for item, _ in piece])
-        except Exception as exc:  # noqa: BLE001 - the loop of a worker: no failure may end it
-            failure, is_short = failure_of(exc), is_out_of_memory(exc)
-        else:
-            for (_, future), answer in zip(piece, answers, strict=True):
+        with self._turns.last():
+            outcome = self._ran(piece)
+            if isinstance(outcome, _Failure) and outcome.is_short and not self._must_end():
+                self._well = 0
+                self.limit = max(1, min(self.limit, len(piece) // 2))
+                self._make_room()
+        if not isinstance(outcome, _Failure):
+            for (_, future), answer in zip(piece, outcome, strict=True):
                 future.set_result(answer)
-        finally:
-            self._busy_since = None
-        if failure is None:
             self._note_well()
             return None
+        if not self._must_end() and not outcome.is_short and not self._is_alive():
+            self._lose_device()
         if self._must_end():  # the failure may come of ending: it says nothing of a lesion
             self._refuse(piece)
             return None
-        # only here has the exception let go of the tensors in its traceback
-        if is_short:
-            self._well = 0
-            self.limit = max(1, min(self.limit, len(piece) // 2))
-            self._make_room()
-        elif not self._is_alive():
-            self._lose_device()
-            self._refuse(piece)
-        return failure if self._dead is None else None
+        return outcome
+
+    def _ran(self, piece: list[Queued[Item, Answer]]) -> Sequence[Answer | Unable] | _Failure:
+        self._busy_since = time.monotonic()
+        try:
+            return _outcome_of(lambda: self._run([item for item, _ in piece]))
+        finally:
+            self._busy_since = None
 
     def _note_well(self) -> None:
         self._well += 1
@@ -239,6 +257,13 @@ class Batches(Generic[Item, Answer]):
         self._refuse(waiting)
         for _ in waiting:
             self._room.release()
+
+
+def _outcome_of(act: Callable[[], Item]) -> Item | _Failure:
+    try:
+        return act()
+    except Exception as exc:  # noqa: BLE001 - one item must not cost the others, nor the loop
+        return _Failure(failure_of(exc), is_out_of_memory(exc), isinstance(exc, EngineError))
 
 
 def is_out_of_memory(exc: BaseException) -> bool:

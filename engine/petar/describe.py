@@ -10,7 +10,7 @@ import torch
 from engine.finding import Description, ModelIdentity, Unable
 from engine.lesion import Lesion
 from engine.petar.admission import reason_against_lesion, reason_against_scan, trained_tracer
-from engine.petar.batching import Batches
+from engine.petar.batching import Batches, is_out_of_memory
 from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import PETAR_RELEASE, Profile
 from engine.petar.focus import PreparedStudy, prepare, views_of
@@ -137,11 +137,13 @@ class _Study:
         return digest_of_scan(self.scan) if self._is_keeping else f"unnamed {id(self)}"
 
     def prepared(self) -> PreparedStudy:
-        """Raises for every lesion what preparing raised for the first."""
+        """Raises for every lesion what preparing raised for the first, but for want of memory."""
         if self._prepared is None:
             try:
                 self._prepared = self._prepare(self)
-            except Exception as exc:  # noqa: BLE001 - raised again below, for each lesion
+            except Exception as exc:
+                if is_out_of_memory(exc):  # there may be more the next time
+                    raise
                 self._prepared = exc.with_traceback(None)
         if isinstance(self._prepared, Exception):
             raise self._prepared
