@@ -5,7 +5,6 @@ publish; nothing is ever asked of a hub, and no such package is a dependency of 
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.errors import EngineError
+from engine.evaluating.offline import offline
 
 BERT, RATE, GREEN = "BERTScore", "RaTEScore", "GREEN"
 
@@ -29,11 +29,11 @@ def learned_scores(
 ) -> dict[str, tuple[float, ...]]:
     """Scores of every text by metric, numbers masked by the caller. Raises MetricAbsent."""
     places = {name: require(name, folder) for name in names}  # refused before anything is computed
-    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     scores = {}
     for name, place in places.items():
         try:
-            told = _METRICS[name][2](place, list(candidates), list(references))
+            with offline():
+                told = _METRICS[name][2](place, list(candidates), list(references))
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as exc:
             raise MetricAbsent(f"{name} cannot run with the model in {place}: {exc}") from exc
         scores[name] = tuple(float(one) for one in told)
