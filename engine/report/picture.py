@@ -208,7 +208,7 @@ def _draw_titles(figure: Figure, page: tuple[float, float], report: Report, lesi
     words = f"Unverified. Numbers measured in the mask, words by {words_by}."
     figure.text(right, 0.40 / height, words, fontsize=8.5, color=FAINT, ha="right", va="center")
     if report.model.is_demonstration:
-        figure.text(right, 1 - 0.38 / height, DEMONSTRATION, fontsize=11, color=COLOURS[0],
+        figure.text(right, 1 - 0.38 / height, DEMONSTRATION, fontsize=9.5, color=COLOURS[0],
                     ha="right", va="center", fontweight="bold")  # fmt: skip
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from engine.acquisition import PetAcquisition, SuvConversion, SuvRefusal
 from engine.finding import Finding, ModelIdentity, Report, Unreported, printed
 
-DEMONSTRATION = "DEMONSTRATION, not for clinical use."
+DEMONSTRATION = (
+    "DEMONSTRATION. Words by a demonstration trained on synthetic phantoms, not for clinical use."
+)
 PEAK_DEFINITION = (
     "SUVpeak is the highest mean of a 1 cm3 sphere (radius 6.2 mm) centred on a voxel of the"
     " segment; each voxel counts by the fraction of it that lies inside the sphere."

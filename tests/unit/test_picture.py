@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -75,9 +76,20 @@ def test_a_refused_suv_has_no_suv_scale(tmp_path):
     assert "-" in texts(figure)
 
 
+DEMONSTRATED = (
+    "DEMONSTRATION. Words by a demonstration trained on synthetic phantoms, not for clinical use."
+)
+
+
 def test_a_demonstration_says_so(study):
     model = ModelIdentity("petar", "0", is_demonstration=True)
-    assert "DEMONSTRATION, not for clinical use." in texts(draw(study.report(model=model)))
+    figure = draw(study.report(model=model))
+    assert DEMONSTRATED in texts(figure)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    for one, other in combinations(boxes, 2):
+        assert not one.overlaps(other)
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_many_lesions_fit_the_page(tmp_path):

@@ -198,11 +198,22 @@ def test_flags_are_codes_and_plain_words(tmp_path):
     assert comment.endswith("Flags: peak at edge, laterality conflict, no code: spaces.")
 
 
+DEMONSTRATED = (
+    "DEMONSTRATION. Words by a demonstration trained on synthetic phantoms, not for clinical use."
+)
+
+
 def test_a_demonstration_says_so_in_its_first_line_and_every_group(tmp_path):
     study, report, style = _demonstration(tmp_path)
     sr = build_sr(report, study.case, style)
-    assert walk.children(sr)[0].TextValue == "DEMONSTRATION, not for clinical use."
-    assert all(comments_in(group)[0].startswith("DEMONSTRATION") for group in groups_in(sr))
+    assert walk.children(sr)[0].TextValue == DEMONSTRATED
+    assert all(comments_in(group)[0].startswith(DEMONSTRATED) for group in groups_in(sr))
+
+
+def test_a_model_that_is_no_demonstration_is_not_called_one(study):
+    sr = build_sr(study.report(model=ModelIdentity("petar", "1", "00" * 32)), study.case, STYLE)
+    assert "demonstration" not in " ".join(comments_in(sr)).lower()
+    assert not any("demonstration" in c.lower() for g in groups_in(sr) for c in comments_in(g))
 
 
 def test_provenance_is_in_the_document(study):
