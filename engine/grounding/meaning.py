@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from engine.grounding.lengths import TO_ITS_END, distance, extent_of
 from engine.grounding.quantities import ATOM, Quantity, is_unitless
 
 
@@ -27,12 +28,13 @@ _SUV = (
     r"(?:suvs?|s\.\s?u\.\s?v\.?|suls?|standard(?:i[sz]ed)?\s+uptake\s+values?(?:\s*\(\s*suvs?\s*\))?)"
     rf"(?:[\s_/,(\[-]*(?:suv)?{_STATISTIC}(?![A-Za-z])\.?[)\]]?)*(?![A-Za-z]))"
 )
-_FILLER = (
-    r"(?:[\s:=~,(\[<>≤≥≈-]|\b(?:of|is|was|at|are|were|values?|measur(?:es|ing|ed)|to|up|reach\w*|an?"
-    r"|the|now|currently|today|about|around|approximately|approx\.?|roughly|nearly|equals?|rang\w+"
+_FILLING_WORD = (
+    r"(?:\b(?:of|is|was|at|are|were|values?|measur(?:es|ing|ed)|to|up|reach\w*|an?"
+    r"|the|now|currently|today|about|around|approximately|approx|roughly|nearly|equals?|rang\w+"
     r"|from|between|in|greater|more|less|higher|lower|than|above|below|over|under|exceeding|least|most"
-    r"|much|as|high|only|measured|overall|region|ca)\b\.?)*"
+    r"|much|as|high|only|overall|region|ca)\b\.?)"
 )
+_FILLER = rf"(?:[\s:=~,(\[<>≤≥≈-]|{_FILLING_WORD})*"
 _SUV_BEFORE = re.compile(rf"{_SUV}(?P<between>{_FILLER})$", re.I)
 _SUV_AFAR = re.compile(
     rf"{_SUV}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{_FILLER})$",
@@ -90,31 +92,6 @@ _FLUID_BEFORE = re.compile(
 _FLUID_AFTER = re.compile(
     r"\s*(?:of\b|(?:\w+\s+){0,2}(?:contrast|saline|water|urine|fluid|bolus|syringe)\b)", re.I
 )
-_TO_ITS_END = (  # of a phrase that only makes sense with the number before it
-    r"[^,;.()\[\]\d#\x00]*?"
-    r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b)"
-)
-_DISTANCE_AFTER = re.compile(
-    rf"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b{_TO_ITS_END})"
-    r"|\s*(?:away|above|below|superior|inferior|proximal|distal|deep|apart|beneath|cranial|caudal"
-    r"|lateral|medial|anterior|posterior|short\s+of|thick(?:ness)?|slices?|collimation|margins?)\b",
-    re.I,
-)
-_DISTANCE_BEFORE = re.compile(
-    r"\b(?:within|thick(?:ness)?|margins?|distances?|depth|gap|collimation|spacing|spaced)\b[\s:,]*"
-    r"(?:of|is|was|about|approximately)?\s*$",
-    re.I,
-)
-_UNMEASURED_AXIS = re.compile(
-    r"\s*\(?\s*(?:in\s+)?(?:AP\b|TR\b|transverse|anteroposterior|mediolateral|width|wide|depth|deep"
-    r"|tall|height)\b(?:\s*\))?",
-    re.I,
-)
-_SHORT_AFTER = re.compile(r"\s*(?:\(|in\s+|along\s+(?:the\s+)?)?\s*(?:short|minor)", re.I)
-_SHORT_BEFORE = re.compile(rf"\b(?:short|minor)(?:est)?[\s-](?:axis|diameter){_FILLER}$", re.I)
-_CRANIOCAUDAL = re.compile(
-    r"\s*(?:\(|in\s+)?\s*(?:cranio-?\s?caudal|superoinferior|CC\s+dim)", re.I
-)
 _SHARE_AFTER = re.compile(
     rf"\s*(?:(?:out\s+)?of\s+(?:the\s+)?{ATOM.pattern}|of\b|(?:after|post)[\s-]+inj\w+|ago\b"
     r"|old\b)",
@@ -123,11 +100,11 @@ _SHARE_AFTER = re.compile(
 
 _MULTIPLE = re.compile(r".*(?:twice|thrice|fold|times)", re.I | re.S)
 _OF_ANOTHER = re.compile(
-    rf"\s*(?:as|that|those|the|its|their)\b{_TO_ITS_END}|\s*{_REFERENCE.pattern}{_TO_ITS_END}", re.I
+    rf"\s*(?:as|that|those|the|its|their)\b{TO_ITS_END}|\s*{_REFERENCE.pattern}{TO_ITS_END}", re.I
 )
 _LEADS_TO_ONE = re.compile(
     rf"(?:{_SUV}|\b(?:slices?|images?|img|frames?|instances?|series|volumes?|MTV|TLG|glycolysis"
-    rf"|scores?|grades?|stages?|deauville|krenning|category|number)\b)(?:{_FILLER}[^\w.;!?])*{_FILLER}$"
+    rf"|scores?|grades?|stages?|deauville|krenning|category|number)\b)(?:[^\w.;!?]|{_FILLING_WORD})*$"
     rf"|{_SUV}[^.;:()\[\]\d#]{{0,60}}?\b(?:is|was|measur\w+|reach\w*)\s+$",
     re.I,
 )
@@ -164,10 +141,8 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
     start, end = quantity.start, quantity.end
     if quantity.unit not in ("length", "none") or len(quantity.factors) > 3:
         return Meaning("unknown", "", start, end)
-    distance = _DISTANCE_AFTER.match(tail)
-    if distance or _DISTANCE_BEFORE.search(head):
-        end += distance.end() if distance and distance["gone"] else 0
-        return Meaning("unknown", "", start, end)
+    if apart := distance(head, tail):
+        return Meaning("unknown", "", start, end + apart.gone)
     other = _SUV_BEFORE.search(head) or _VOLUME_BEFORE.search(head)
     if other and "," not in other["between"]:  # "SUV: 1.2 cm" is neither
         return Meaning("unknown", "", start - len(head) + other.start(), end)
@@ -175,13 +150,10 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
         return Meaning("unknown", "", start, end)
     if len(quantity.factors) > 1:
         return Meaning(f"size{len(quantity.factors)}", "", start, end)
-    if _SHORT_AFTER.match(tail) or _SHORT_BEFORE.search(head):
-        return Meaning("size1", "short", start, end)
-    if _CRANIOCAUDAL.match(tail):
-        return Meaning("size1", "craniocaudal", start, end)
-    if axis := _UNMEASURED_AXIS.match(tail):
-        return Meaning("unknown", "", start, end + axis.end())
-    return Meaning("size1", "long", start, end)
+    extent = extent_of(head, tail)
+    if not extent.axis:
+        return Meaning("unknown", "", start - extent.lead, end + extent.gone)
+    return Meaning("size1", extent.axis, start, end)
 
 
 def _suv(head: str, tail: str, quantity: Quantity) -> Meaning | None:

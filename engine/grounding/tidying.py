@@ -13,9 +13,9 @@ _DANGLING = (
 _FOLLOWING = (
     r"and|or|in|at|on|within|along|involving|which|that|with|but|without|from|of|for|near|is|are|was"
     r"|were|consistent|suspicious|compatible|likely|representing|also|demonstrating|measuring|showing"
-    r"|previously|to|by|as|than|has|had|adjacent|seen|noted|compared|now|currently"
+    r"|previously|to|by|as|than|has|had|adjacent|seen|noted|compared|now|currently|into|between|above|below|behind|beneath|beyond"
 )
-_ENDED = rf"(?=\s*(?:[,.;:)\]!?{GAP}]|$|\n|(?:{_FOLLOWING})\b))"
+_ENDED = rf"(?=\s*(?:[,.;:()\[\]!?{GAP}]|$|\n|(?:{_FOLLOWING})\b))"
 _STOP = (
     r"(?:\b(?:the|this|it|its|an?|lesion|which|there|that|are|is|with|and|of|at|to|was|measures"
     r"|measuring|has)\b\s*)"

@@ -124,6 +124,12 @@ def extent(pick: Pick) -> str:
         "{a}{u}", "{a}{u}", "{a}{by}{b}{u}", "{a}{by}{b}{u}", "{a}{by}{b}{by}{c}{u}",
         "{a}{u}{by}{b}{u}", "{a}{u}{by}{b}{u}{by}{c}{u}", "{a}-{b}{u}", "{a} to {b}{u}",
         "{a}{u} in short axis", "{a}{u} in greatest dimension", "{a}{by}{b}", "{a}{u} (AP)",
+        "{a}{u} right of midline", "{a}{u} left of the aorta", "{a}{u} into the chest wall",
+        "extending {a}{u}", "extends inferiorly by {a}{u}", "displacing the trachea by {a}{u}",
+        "craniocaudal extent of {a}{u}", "{a}{u} craniocaudal", "short axis of {a}{u}",
+        "width of {a}{u}", "{a}{u} in width", "a height of {a}{u}", "radius {a}{u}",
+        "{a}{u} in radius", "circumference of {a}{u}", "transverse diameter of {a}{u}",
+        "greatest dimension of {a}{u}", "{a}{u} long axis", "{a}{u} behind the carina",
         "approximately {a}{u}", "~{a}{by}{b}{u}", "less than {a}{u}", "{a} and a half{u}",
     ))  # fmt: skip
     return form.format(a=number(pick), b=number(pick), c=number(pick), u=unit, by=by)

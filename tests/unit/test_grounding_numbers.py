@@ -57,6 +57,30 @@ def without(text: str, names: tuple[str, ...]) -> str:
     return text
 
 
+NO_SIZE_BEFORE = (
+    "extending", "inferiorly by", "displacing the trachea by", "width of", "height of", "radius",
+    "circumference of", "transverse diameter of", "area of", "thickness", "within", "from",
+)  # fmt: skip
+NO_SIZE_AFTER = (
+    "right of", "left of", "into", "in width", "in radius", "behind", "from", "(ap", "thickness",
+)  # fmt: skip
+
+
+def check_length(before: str, number: str, after: str, text: str) -> None:
+    """One length is the long axis, unless the words beside it say short or craniocaudal."""
+    before, after = before.rstrip(" ~:=-"), after.removeprefix("cm").lstrip(" -")
+    for hedge in ("approximately", "about", "up to"):
+        before = before.removesuffix(hedge).rstrip()
+    assert not before.endswith(NO_SIZE_BEFORE), text
+    assert not after.startswith(NO_SIZE_AFTER), text
+    if after.startswith("in short axis") or before.endswith("short axis of"):
+        assert number == "2.4", text
+    elif after.startswith("craniocaudal") or before.endswith("craniocaudal extent of"):
+        assert number == "2.9", text
+    else:
+        assert number == "3.1", text
+
+
 def check_numbers(text: str, known: set[str]) -> None:
     """Every number is a measured one, and of the kind that the words beside it say."""
     for before, number, after in numbers_in(text):
@@ -66,6 +90,12 @@ def check_numbers(text: str, known: set[str]) -> None:
         assert number in known, f"{number!r} in {text!r}"
         if after.startswith(("cm", "x ")) and not after.startswith(("cm3", "cm\u00b3")):
             assert number in SIZES, text
+            if after.startswith("cm") and not before.endswith(" x "):
+                check_length(before, number, after, text)
+            elif after.startswith("cm"):
+                assert number == ("2.9" if before.count(" x ", -12) > 1 else "2.4"), text
+            else:
+                assert number == ("2.4" if before.endswith(" x ") else "3.1"), text
         elif before.rstrip(" :=(").endswith(("suv", "suvmax", "suv max", "max suv", "suv of")):
             assert number in UPTAKE, text
         elif re.search(r"(?:slice|image)s?\s*$", before):

@@ -32,6 +32,44 @@ SENTENCES = [
     ("Node of 12 mm by 11 mm.", "Node of 3.1 x 2.4 cm."),
     ("1.2 cm in short axis.", "2.4 cm in short axis."),
     ("A node less than 5 mm.", "A node 3.1 cm."),
+    ("Node, 9 mm short axis, 14 mm long axis.", "Node, 2.4 cm short axis, 3.1 cm long axis."),
+    ("Short axis of 8 mm.", "Short axis of 2.4 cm."),
+    ("Node with a craniocaudal extent of 4 cm.", "Node with a craniocaudal extent of 2.9 cm."),
+    ("Craniocaudal dimension is 4 cm.", "Craniocaudal dimension is 2.9 cm."),
+    ("Node, 4 cm craniocaudally.", "Node, 2.9 cm craniocaudally."),
+    ("Greatest dimension of 4 cm.", "Greatest dimension of 3.1 cm."),
+    ("Mass with maximum diameter of 4 cm.", "Mass with maximum diameter of 3.1 cm."),
+    ("Node, 4 cm in greatest axial dimension.", "Node, 3.1 cm in greatest axial dimension."),
+    ("Mass of up to 4 cm.", "Mass of up to 3.1 cm."),
+    ("A 4 cm FDG-avid right hilar node.", "A 3.1 cm FDG-avid right hilar node."),
+    ("Mass extending inward, measuring 4 cm.", "Mass extending inward, measuring 3.1 cm."),
+    ("Mass in the left lung (4 cm), SUV 5.", "Mass in the left lung (3.1 cm), SUV 9.8."),
+    ("Node in the axilla, 4 cm with SUV 5.", "Node in the axilla, 3.1 cm with SUV 9.8."),
+    ("The node has grown to 4 cm.", "The node has grown to 3.1 cm."),
+    # lengths that are no size of the lesion
+    ("Node 9 cm right of midline.", "Node right of midline."),
+    ("Node lying 4 cm left of the aorta.", "Node lying left of the aorta."),
+    ("Node 4 cm to the left of the aorta.", "Node to the left of the aorta."),
+    ("Mass extends 4 cm into the mediastinum.", "Mass extends into the mediastinum."),
+    ("Extends inferiorly for 4 cm.", "Extends inferiorly."),
+    ("Mass displaces the trachea by 2 cm.", "Mass displaces the trachea."),
+    ("Node with a width of 4 cm.", "Node."),
+    ("Node, 4 cm in width.", "Node."),
+    ("Node with a height of 4 cm.", "Node."),
+    ("Node with a radius of 4 cm.", "Node."),
+    ("Mass with a circumference of 14 cm, SUV 4.", "Mass, SUV 9.8."),
+    ("Node of area 4 cm.", "Node."),
+    ("Mass with a transverse diameter of 4 cm.", "Mass."),
+    ("Mass with mean diameter of 4 cm.", "Mass."),
+    ("Mass of 4 cm thickness.", "Mass."),
+    ("Node, short axis 4 cm, 5 cm behind it.", "Node, short axis 2.4 cm, behind it."),
+    ("Found at 4 cm.", "Found."),
+    ("Mass (4 cm AP).", "Mass."),
+    ("Mass, 4 cm (AP), SUV 4.", "Mass, SUV 9.8."),
+    ("Mass of 4 cm (width, as seen on PET).", "Mass (width, as seen on PET)."),
+    ("Wall thickening up to 8 mm.", "Wall thickening."),
+    ("A gap of 2 cm between nodes.", "A gap between nodes."),
+    ("Mass, height 4 cm, width 3 cm, depth 2 cm.", "Mass."),
     # slices
     ("Node (PET/CT axial slice 86, SUV max 6.3).", "Node (PET/CT axial slice 57, SUV max 9.8)."),
     ("Axial slices 101-104.", "Axial slices 52-61."),
@@ -173,3 +211,10 @@ REPORTS = [
 @pytest.mark.parametrize(("raw", "expected"), REPORTS)
 def test_report_sentences(raw: str, expected: str) -> None:
     assert grounded_numbers(raw, MEASURED)[0] == expected
+
+
+@pytest.mark.parametrize("led", ["SUV", "slice", "node", "short axis", "4 cm", "measuring", "is"])
+@pytest.mark.parametrize("word", ["measured", "of", " ", ", ", "approx.", "greatest", "the", "-"])
+def test_a_model_that_repeats_itself_is_read_at_once(led: str, word: str) -> None:
+    text = f"{led} {f'{word} ' * 60}x one, 4 cm"
+    assert " 4 cm" not in grounded_numbers(text, MEASURED)[0]

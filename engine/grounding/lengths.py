@@ -1,0 +1,145 @@
+"""Which axis of a lesion a length is said of; a length that nothing calls a size is of none."""
+
+import re
+from dataclasses import dataclass
+
+from engine.grounding.quantities import ATOM
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`axis` is long, short or craniocaudal, "" where no measured one is meant.
+
+    `lead` and `gone` count the characters before and behind that only make sense with the number.
+    """
+
+    axis: str
+    lead: int = 0
+    gone: int = 0
+
+
+TO_ITS_END = (  # of a phrase that only makes sense with the number before it
+    r"[^,;.()\[\]\d#\x00]*?"
+    r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b)"
+)
+_DISTANCE_AFTER = re.compile(
+    rf"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b{TO_ITS_END}|thick(?:ness)?\b)"
+    r"|\s*(?:away|above|below|deep|apart|beneath|under|over|behind|beyond|across|into|through|past"
+    r"|(?:super|infer|anter|poster)ior\w*|(?:proxim|dist|crani|caud|later|medi|ventr|dors)al\w*"
+    r"|towards?|upwards?|downwards?|outside|inside|(?:to\s+(?:the|its)\s+)?(?:left|right)\s+(?:of|from)"
+    r"|short\s+of|(?:out|in)ward\w*|higher|lower|slices?|collimation|margins?)\b",
+    re.I,
+)
+_DISTANCE_BEFORE = re.compile(
+    r"\b(?:within|thick(?:ness)?|margins?|distances?|gap|collimation|spacing|spaced)\b[\s:,]*"
+    r"(?:of|is|was|about|approximately)?\s*$",
+    re.I,
+)
+
+_FILLER = (
+    r"(?:[\s:=~,(\[<>\u2264\u2265\u2248-]|\b(?:of|is|was|are|were|up|to|about|around|approximately|approx|ca"
+    r"|roughly|nearly|almost|currently|now|today|an?|the|only|measur\w+|reach\w*|rang\w+\s+from|rang\w+"
+    r"|between|greater|more|less|larger|smaller|than|over|under|above|below|exceeding|at\s+(?:least|most)"
+    r"|as\s+(?:much|large|small)\s+as)\b\.?)*"
+)
+_MEASURED_AXES = {
+    "short": r"(?:short|minor)(?:est)?(?:[\s-](?:axis|axes|diameters?|dimensions?))",
+    "craniocaudal": r"(?:cranio-?\s?caudal(?:ly)?|supero-?inferior(?:ly)?|CC(?=\s+dim)|(?-i:CC)\b)",
+}
+_ANOTHER_AXIS = (
+    r"(?:AP|TR|TV|ML|transverse|antero-?posterior|medio-?lateral|width|wide|breadth|broad|depth|deep"
+    r"|tall|height|high|lengths?|long(?!\w|[\s-]*(?:axis|axes|diam|dim))|radius|radii|area|circumference"
+    r"|perimeter|thickness|thick"
+    r"|(?:mean|average|minimum|minimal|min|smallest|least|perpendicular|orthogonal|equivalent|second)"
+    r"(?=\s+(?:\w+\s+)?(?:axis|diam|dim|size)))\b"
+)
+_TO_AXIS = (
+    r"\s*(?P<opened>\()?\s*"
+    r"(?:\b(?:in|along|on|by|the|its|greatest|largest|longest|maxim\w+|max)\s+)*"
+)
+_AXIS_NOUN = r"(?:\s+(?:dimensions?|diameters?|extents?|extension|axis|lengths?|sizes?|spans?))?"
+
+_AXES = {"": _ANOTHER_AXIS, **_MEASURED_AXES}
+_AXIS_AFTER = {
+    axis: re.compile(rf"{_TO_AXIS}{words}{_AXIS_NOUN}(?P<closed>\s*\))?", re.I)
+    for axis, words in {
+        **_AXES, "short": r"(?:short|minor)",
+        "craniocaudal": r"(?:cranio-?\s?caudal|supero-?inferior|CC\s+dim|(?-i:CC)\b)",
+    }.items()
+}  # fmt: skip
+_AXIS_BEFORE = {
+    axis: re.compile(rf"\b{words}{_AXIS_NOUN}(?P<between>[\s,]*{_FILLER})$", re.I)
+    for axis, words in _AXES.items()
+}
+_MAXIMUM = r"(?:greatest|largest|longest|maximum|maximal|max\.?|long|major|overall)"
+_NO_SIZE_BEFORE = re.compile(
+    r"\b(?:exten[ds]\w*|(?<!greatest )(?<!largest )(?<!maximum )(?<!maximal )(?<!longest )extent"
+    r"|displac\w*|shift\w*|invad\w*|invasion|protrud\w*|herniat\w*|project(?:s|ed|ing)|travers\w*"
+    r"|penetrat\w*|infiltrat\w*|deviat\w*|elevat\w*|retract\w*|advanc\w*|moves?|moved|lies|lying|located"
+    r"|situated|positioned|cent(?:er|re)(?:ed|d)|begin\w*|start\w*|ends|separat\w*|offset|span(?:s|ning)"
+    r"|midline|distan\w+|migrat\w*|descend\w*|ascend\w*|dilat\w*|narrow\w*|push\w*|compress\w*)\b"
+    r"(?:(?!measur|\bsize|diameter|dimension)[^,;.\d]){0,60}$",
+    re.I,
+)
+_LESION = (
+    r"(?:nod(?:es?|ules?|al|ular)|lesions?|mass(?:es)?|foc(?:us|i|al)|tumou?rs?|neoplasms?|metastas[ei]s"
+    r"|(?:lymph)?adenopathy|opacit(?:y|ies)|consolidations?|cysts?|deposits?|implants?|lucenc(?:y|ies)"
+    r"|uptake|activity|abnormalit(?:y|ies)|conglomerates?|collections?|polyps?|areas?|regions?|soft\s+tissue"
+    r"|(?:hyper|hypo)densit(?:y|ies)|spots?|carcinomas?|malignanc(?:y|ies)|lymphomas?|primary)"
+)
+_SIZE_BEFORE = re.compile(
+    rf"\b(?:measur\w+|sizes?|sized|dimensions?|diameters?|{_MAXIMUM}[\s-](?:axis|extent)|{_LESION})\b{_FILLER}$"
+    rf"|\b(?:measur\w+|sizes?|dimensions?|diameters?)\b[^;.()\d#]{{0,60}}?\b(?:to|of|is|was|at|are|now"
+    rf"|currently)\b{_FILLER}$"
+    rf"|\b(?:increas|decreas|grow|grew|enlarg|shr[iu]nk)\w*\s+to\b{_FILLER}$",
+    re.I,
+)
+_SIZE_AFTER = re.compile(
+    rf"\s*\(?\s*(?:(?:in|along|on|by|at|the|its)\s+)*(?:{_MAXIMUM}[\s-]+(?:[a-z]+\s+)?"
+    r"(?:axis|dimensions?|diameters?|extent|size)|diameters?|dimensions?|size[ds]?)\b",
+    re.I,
+)
+_LESION_AFTER = re.compile(
+    r"[\s,-]*(?:(?!(?:in|at|on|of|to|from|by|with|and|or|is|was|are|the|an?|for|into|between|which|that"
+    rf"|distance|gap|shift|away|behind)\b)[\w/'-]+[\s,]+){{0,7}}?{_LESION}\b",
+    re.I,
+)
+_STANDS_ALONE_BEFORE = re.compile(rf"(?:^\s*|[,;:(\[]\s*){_FILLER}$", re.I)
+_STANDS_ALONE_AFTER = re.compile(
+    r"\s*(?:$|[,;:.)(\]\[!?\n\x00-\x02]|(?:with|and|or|but|which|that|showing|demonstrating|previously"
+    rf"|max|peak|mean|suv\w*)\b|{ATOM.pattern})",
+    re.I,
+)
+
+
+def distance(head: str, tail: str) -> Extent | None:
+    """What a length is that lies between two things, or is a thickness; None where it is none."""
+    after = _DISTANCE_AFTER.match(tail)
+    if after is None and not _DISTANCE_BEFORE.search(head):
+        return None
+    return Extent("", 0, after.end() if after and after["gone"] else 0)
+
+
+def extent_of(head: str, tail: str) -> Extent:
+    """The axis that one length is said of, by the words behind it, then by those before."""
+    for axis, behind in _AXIS_AFTER.items():
+        if after := behind.match(tail):
+            return Extent(axis, 0, 0 if axis else _in_brackets(after))
+    if _SIZE_AFTER.match(tail):
+        return Extent("long")
+    for axis, ahead in _AXIS_BEFORE.items():
+        if before := ahead.search(head):
+            own = "," not in before["between"]  # else it may be the axis of the number before
+            return Extent(axis if own else "", len(head) - before.start() if own else 0)
+    if _NO_SIZE_BEFORE.search(head):
+        return Extent("")
+    is_size = _SIZE_BEFORE.search(head) or _LESION_AFTER.match(tail)
+    is_alone = _STANDS_ALONE_BEFORE.search(head) and _STANDS_ALONE_AFTER.match(tail)
+    return Extent("long" if is_size or is_alone else "")
+
+
+def _in_brackets(after: re.Match[str]) -> int:
+    """How much of what matched can go with the number and leave no bracket behind."""
+    if after["opened"] and not after["closed"]:
+        return 0
+    return after.end() if after["opened"] or not after["closed"] else after.start("closed")
