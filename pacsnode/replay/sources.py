@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,9 +23,9 @@ class Source:
 
 
 # not-dicom: a DICOMDIR whose files are found without it; unreadable: no object that can be kept;
-# bad-archive, disk-fault: there may be objects in it, and none of them was seen
-Kind = Literal["not-dicom", "unreadable", "bad-archive", "disk-fault"]
-FAULTS: Final[frozenset[Kind]] = frozenset({"bad-archive", "disk-fault"})
+# bad-archive, bad-path, disk-fault: there may be objects in it, and none of them was seen
+Kind = Literal["not-dicom", "unreadable", "bad-archive", "bad-path", "disk-fault"]
+FAULTS: Final[frozenset[Kind]] = frozenset({"bad-archive", "bad-path", "disk-fault"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,21 @@ def files_of(inputs: Sequence[Path], out: Path) -> Iterator[Source | NotRead]:
     seen: set[Path] = set()
     for given in inputs:
         for found in _files_under(given, out.resolve()):
+            origin = _in_utf_8(found.origin)
             if isinstance(found, NotRead):
-                yield found
-            elif found.path not in seen:
+                yield replace(found, origin=origin)
+            elif found.path in seen:
+                continue
+            elif str(found.path) != _in_utf_8(str(found.path)):
+                yield NotRead(origin, "bad-path", "has a path that is not UTF-8: rename it")
+            else:
                 seen.add(found.path)
-                yield found
+                yield Source(found.path, origin)
+
+
+def _in_utf_8(path: str) -> str:
+    """A path that index, tables and terminals can hold: bytes that are no text are escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:

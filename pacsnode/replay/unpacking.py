@@ -1,11 +1,13 @@
 """Archives unpacked without trusting them: no member chooses its path, size or number."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import lzma
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -123,10 +125,12 @@ def _unpack_all(archive: Path, kind: Kind, folder: Path) -> Iterator[str]:
     except (
         zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
         NotImplementedError, RuntimeError,  # zipfile: unknown method; a password is needed
+        ValueError, struct.error, OverflowError,  # names, fields and offsets that damage made
         OSError,
     ) as exc:  # fmt: skip
-        if isinstance(exc, OSError) and exc.errno is not None:
-            raise  # the disk's; gzip and bz2 report damage as an OSError without a number
+        # gzip and bz2 report damage as an OSError without a number, zipfile seeks to before the start
+        if isinstance(exc, OSError) and exc.errno not in (None, errno.EINVAL):
+            raise  # the disk's
         raise BadArchive(f"is a damaged or locked {kind} archive ({type(exc).__name__})") from exc
 
 

@@ -265,6 +265,33 @@ def test_a_file_says_of_which_kind_its_fault_is(
     assert not list((tmp_path / "out").rglob("*.part"))
 
 
+def test_an_archive_with_a_damaged_name_is_told(objects: list[Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "named.zip", "w") as opened:
+        opened.write(objects[0], "Kn\u00f6chel.dcm")
+    content = (tmp_path / "named.zip").read_bytes()
+    place = content.rindex("\u00f6".encode())
+    (tmp_path / "named.zip").write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
+    [found] = _read([tmp_path / "named.zip"], tmp_path)
+    assert isinstance(found, NotRead)
+    assert found.kind == "bad-archive"
+
+
+def test_a_path_that_is_not_utf_8_is_told_and_no_other_file_suffers(
+    objects: list[Path], tmp_path: Path
+) -> None:
+    os.rename(objects[0], os.fsencode(objects[0].parent) + b"/Kn\xf6chel.dcm")  # noqa: PTH104 bytes
+    found = _read([tmp_path / "in"], tmp_path)
+    assert len(found) == len(objects)
+    [told] = [one for one in found if isinstance(one, NotRead)]
+    assert told.kind == "bad-path"
+    assert told.origin == str(objects[0].parent / "Kn\\udcf6chel.dcm")
+    with tarfile.open(tmp_path / "latin.tar", "w", encoding="latin-1") as tar:
+        tar.add(objects[1], "Kn\u00f6chel.dcm")
+    [member] = _read([tmp_path / "latin.tar"], tmp_path)
+    assert isinstance(member, Source)
+    member.origin.encode("utf-8")
+
+
 def test_dicom_whose_preamble_says_zip_is_dicom(objects: list[Path], tmp_path: Path) -> None:
     content = bytearray(objects[0].read_bytes())
     content[:4] = b"PK\x03\x04"
