@@ -95,6 +95,11 @@ def printed(value: float, decimals: int) -> str:
     return _half_up(Decimal(float(value)), decimals)
 
 
+def printed_cm3(volume_cm3: float) -> str:
+    """A measured volume as words show it: with more decimals where it is small."""
+    return printed(volume_cm3, 1 if volume_cm3 >= 1 else 2 if volume_cm3 >= 0.1 else 3)
+
+
 def printed_cm(value_mm: float, decimals: int = 1) -> str:
     """A measured length in mm as words show it in cm, rounded as `printed` does."""
     return _half_up(_EXACT.divide(Decimal(float(value_mm)), 10), decimals)

@@ -6,7 +6,7 @@ from pydicom.sr.coding import Code
 
 from engine.acquisition import SuvRefusal
 from engine.codes import ANATOMICAL_STRUCTURES, BILATERAL, same
-from engine.finding import Description, ModelIdentity, printed, printed_cm
+from engine.finding import Description, ModelIdentity, printed, printed_cm, printed_cm3
 from engine.lesion import Lesion, Measurements, Segment
 from engine.volume import Scan
 
@@ -102,8 +102,7 @@ def _named(measured: Measurements, names: Sequence[str]) -> list[str]:
 
 
 def _volume(volume_cm3: float) -> str:
-    decimals = 1 if volume_cm3 >= 1 else 2 if volume_cm3 >= 0.1 else 3
-    return f"{printed(volume_cm3, decimals)} cm3"
+    return f"{printed_cm3(volume_cm3)} cm3"
 
 
 def _why_no_suv(scan: Scan, measured: Measurements) -> list[str]:

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 
 from engine.acquisition import SuvRefusal
-from engine.finding import Finding, Report, printed, printed_cm
+from engine.finding import Finding, Report, printed, printed_cm, printed_cm3
 from engine.report.views import (
     VIEWS,
     Box,
@@ -64,6 +65,8 @@ def draw(report: Report) -> Figure:
     )
     _draw_scale(figure, page, image, report)
     _draw_titles(figure, page, report, len(findings))
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # labels come from elsewhere
     return figure
 
 
@@ -180,7 +183,7 @@ def _draw_row(axes: Axes, y: float, finding: Finding, colour: str) -> None:
     axes.text(0.06, y, _name(finding), fontsize=9.5, color=INK, va="center")
     suv = "-" if measured.suv_max is None else printed(measured.suv_max, 1)
     axes.text(0.67, y, suv, fontsize=9.5, color=INK, ha="right", va="center")
-    volume = printed(measured.volume_cm3, 1)
+    volume = printed_cm3(measured.volume_cm3)
     axes.text(0.80, y, volume, fontsize=9.5, color=INK, ha="right", va="center")
     lengths = (measured.long_axis_mm, measured.short_axis_mm)
     size = " x ".join("-" if one is None else printed_cm(one) for one in lengths)

@@ -16,7 +16,7 @@ from engine.geometry import Grid
 from engine.report.picture import draw, save_picture
 from engine.report.views import VIEWS, distance_mm, free_place, number_mm, project
 from tests.conftest import ROOT
-from tests.unit.reports import REFUSAL, Study, refused
+from tests.unit.reports import REFUSAL, Study, measured, refused
 
 BOX = st.tuples(*[st.floats(50, 350)] * 2, st.floats(5, 60), st.floats(5, 60))
 
@@ -98,6 +98,30 @@ def test_many_lesions_fit_the_page(tmp_path):
     assert any(
         text.startswith("and ") and text.endswith("more, in the report") for text in texts(figure)
     )
+
+
+def test_labels_are_drawn_as_they_are_written(tmp_path):
+    r"""Not as mathematics, in which "$\frac$" is an error that would cost the picture."""
+    study = Study(tmp_path)
+    label = r"A$\frac$ b_1$^$"
+    study.segments = (replace(study.segments[0], label=label, anatomic_region=None),)
+    acquisition = replace(study.scan.acquisition, tracer=None, tracer_name="$\\x$")
+    report = study.report(
+        scan=replace(study.scan, acquisition=acquisition), model=ModelIdentity("$\\y$", "1")
+    )
+    save_picture(report, tmp_path / "lesions.png")
+    drawn = texts(draw(report))
+    assert label in drawn
+    assert any("$\\x$" in text for text in drawn)
+
+
+@pytest.mark.parametrize(
+    ("volume_cm3", "shown"), [(0.0042, "0.004"), (0.16, "0.16"), (0.996, "1.00"), (5.14, "5.1")]
+)
+def test_a_small_volume_is_not_called_none(volume_cm3, shown, study):
+    report = study.report(measured(study.pet, volume_cm3=volume_cm3))
+    assert shown in texts(draw(report))
+    assert f"{shown} cm3" in report.findings[0].description.text
 
 
 def test_no_patient_is_named(study):
