@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from pydicom.sr.coding import Code
 
+from engine.codes import LESION, MORPHOLOGICALLY_ALTERED_STRUCTURE, SPATIAL_CONCEPT
+
 if TYPE_CHECKING:
     from engine.lesion import Role
 
 # CID 7150. pydicom compares SRT codes of older objects (M-01000, T-D0050) as their SCT equals.
-MORPHOLOGICALLY_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 TISSUE = Code("85756007", "SCT", "Tissue")
-SPATIAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
 NEUTRAL_CATEGORIES = (TISSUE, SPATIAL_CONCEPT)
 # A type that names no anatomy: what drawing programs write when nobody chose one.
 NEUTRAL_TYPES = (
@@ -22,8 +22,8 @@ NEUTRAL_TYPES = (
 )
 # The members of CID 7159 and 7194 which are themselves a lesion.
 LESION_TYPES = (
-    MORPHOLOGICALLY_ABNORMAL,
-    Code("52988006", "SCT", "Lesion"),
+    MORPHOLOGICALLY_ALTERED_STRUCTURE,
+    LESION,
     Code("4147007", "SCT", "Mass"),
     Code("27925004", "SCT", "Nodule"),
     Code("108369006", "SCT", "Neoplasm"),
@@ -84,8 +84,10 @@ def _role_of_segment(
     category: Code | None, property_type: Code | None, anatomic_region: Code | None
 ) -> DefaultRole:
     # pydicom's Code compares with codes only: None must not meet it.
-    if category is not None and category == MORPHOLOGICALLY_ABNORMAL:
-        return DefaultRole("lesion", f"its property category is {MORPHOLOGICALLY_ABNORMAL.meaning}")
+    if category is not None and category == MORPHOLOGICALLY_ALTERED_STRUCTURE:
+        return DefaultRole(
+            "lesion", f"its property category is {MORPHOLOGICALLY_ALTERED_STRUCTURE.meaning}"
+        )
     if category is not None and category not in NEUTRAL_CATEGORIES:
         return DefaultRole("context", f"its property category is {category.meaning}")
     named = f"its property category is {category.meaning if category else 'absent'}"
