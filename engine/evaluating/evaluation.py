@@ -112,10 +112,24 @@ def judge(
 
 
 def _chance(known: tuple[Facts, ...], references: list[str]) -> Chance:
-    shuffled = list(references)
-    Random(0).shuffle(shuffled)  # noqa: S311  # reproducible, no secrecy
+    shuffled = [references[at] if at is not None else "" for at in others(len(references))]
     facts = fact_scores(known, tuple(map(facts_in, shuffled)))
     return Chance(wording_of(shuffled, references).whole, facts)
+
+
+def others(count: int) -> list[int | None]:
+    """For each of `count` the place of another one, by chance, each once; None where there is none.
+
+    Sattolo's shuffle: one cycle through all, so that nothing stays where it is.
+    """
+    if count == 1:
+        return [None]
+    chance = Random(0)  # noqa: S311  # reproducible, no secrecy
+    places: list[int | None] = list(range(count))
+    for last in range(count - 1, 0, -1):
+        at = chance.randrange(last)
+        places[last], places[at] = places[at], places[last]
+    return places
 
 
 def _with(wording: Wording, learned: dict[str, tuple[float, ...]]) -> Wording:

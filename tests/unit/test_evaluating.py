@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from engine.cohort.dataset import read_dataset, write_example
 from engine.errors import ModelFault, UnusableCase
 from engine.evaluating.asking import answers_of
-from engine.evaluating.evaluation import Evaluation, evaluate
+from engine.evaluating.evaluation import Evaluation, evaluate, others
 from engine.evaluating.learned import MetricAbsent, require
 from engine.evaluating.mask_swap import mask_swap
 from engine.evaluating.saving import keeping, save
 from engine.evaluating.tables import markdown_of
 from engine.evaluating.worst import worst_of
-from engine.finding import Description, Unable
+from engine.finding import Description, ModelIdentity, Unable
 from engine.lesion import Lesion
 from engine.volume import Scan
 from pacsnode.cli import app
@@ -156,8 +156,33 @@ def test_all_files_are_written_and_hold_the_figures(tmp_path: Path) -> None:
 
 
 def test_a_bar_in_a_name_does_not_break_the_table() -> None:
-    told = evaluate(Same(), examples(1))
-    assert markdown_of([told], "a|b").count("a|b") == 1
+    class Barred(Same):
+        identity = ModelIdentity("a|b", "1")
+
+    tables: list[list[str]] = [[]]
+    for line in markdown_of([evaluate(Barred(), examples(1))], "made").splitlines():
+        if line.startswith("|"):
+            tables[-1].append(line)
+        elif tables[-1]:
+            tables.append([])
+    tables = [table for table in tables if table]
+    assert len(tables) == 5
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1, table
+    assert sum("a/b 1" in line for table in tables for line in table) == 4
+
+
+@pytest.mark.parametrize("count", [*range(2, 12), 100])
+def test_shuffled_references_are_those_of_other_lesions(count: int) -> None:
+    drawn = others(count)
+    assert sorted(at for at in drawn if at is not None) == list(range(count))
+    assert all(at != place for place, at in enumerate(drawn))
+
+
+def test_a_single_lesion_has_no_other_reference() -> None:
+    told = evaluate(Knowing(), examples(1)[:1])
+    assert {score.exact for score in told.chance.facts} == {0.0}
+    assert told.chance.wording["BLEU-1"] == 0
 
 
 def test_learned_metrics_are_refused_without_their_folder(tmp_path: Path) -> None:
