@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from engine.volume import ImageReference, Mask, Scan, Volume
 
 __all__ = [
     "Example", "Record", "Regions", "lesions_of", "numbered_from_the_head", "numbers_of",
-    "read_dataset", "read_records", "read_regions", "read_scan", "write_example", "write_regions",
+    "read_dataset", "read_records", "read_regions", "read_scan", "read_study", "studies_of",
+    "write_example", "write_regions",
 ]  # fmt: skip
 
 VERSION = 1
@@ -46,23 +47,33 @@ class Regions:
     names: dict[int, str]
 
 
-def read_dataset(folder: Path, split: str | None = None) -> Iterator[Example]:
+def read_dataset(
+    folder: Path, split: str | None = None, wanted: Callable[[Record], bool] = lambda _: True
+) -> Iterator[Example]:
     """Every lesion of a folder, of one split if given; one study in memory at a time.
 
+    No image of a study is opened where no record is `wanted`.
     Raises Unreadable, GridMismatch: they name the study.
     """
-    for study in _studies(folder):
-        records = [one for one in _records_of(study) if split in (None, one.split)]
-        if not records:
-            continue
-        scan = read_scan(study)
-        for record in records:
-            yield Example(record, scan, _mask(study, record.lesion_id, scan.pet.grid))
+    for study in studies_of(folder):
+        yield from read_study(study, split, wanted)
+
+
+def read_study(
+    study: Path, split: str | None = None, wanted: Callable[[Record], bool] = lambda _: True
+) -> Iterator[Example]:
+    """The lesions of one study's folder, of one split if given. Raises as read_dataset does."""
+    records = [one for one in _records_of(study) if split in (None, one.split) and wanted(one)]
+    if not records:
+        return
+    scan = read_scan(study)
+    for record in records:
+        yield Example(record, scan, _mask(study, record.lesion_id, scan.pet.grid))
 
 
 def read_records(folder: Path, split: str | None = None) -> Iterator[Record]:
     """Every record of a folder, and no image."""
-    for study in _studies(folder):
+    for study in studies_of(folder):
         yield from (one for one in _records_of(study) if split in (None, one.split))
 
 
@@ -135,7 +146,8 @@ def write_regions(
     _write_told(study, told)
 
 
-def _studies(folder: Path) -> Iterator[Path]:
+def studies_of(folder: Path) -> Iterator[Path]:
+    """The folder of every study, by name. Raises Unreadable."""
     if not folder.is_dir():
         raise Unreadable(f"There is no folder {folder.name}")
     studies = sorted(one for one in folder.iterdir() if (one / _RECORDS).is_file())

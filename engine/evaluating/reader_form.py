@@ -9,6 +9,7 @@ from string import Template
 from matplotlib.figure import Figure
 
 from engine.cohort.dataset import Example
+from engine.errors import Unreadable
 from engine.evaluating.reader_items import RUBRICS, SIDES, Item, Key
 from engine.evaluating.worst import draw_view
 from engine.report.picture import PAPER
@@ -23,10 +24,10 @@ ENDS = ("1 wrong or useless", "5 right or ready to use")
 
 
 def form_of(key: Key, examples: Iterable[Example]) -> str:
-    """The form, with the images of each lesion where `examples` holds them."""
+    """The form, with the images of each lesion. Raises Unreadable where `examples` lacks one."""
     pictures = _pictures(key, examples)
     items = "\n".join(
-        _item(number, item, pictures.get((item.study_id, item.lesion_id)))
+        _item(number, item, pictures[item.study_id, item.lesion_id])
         for number, item in enumerate(key.items, 1)
     )
     return _PAGE.substitute(study=escape(key.study), count=len(key.items), items=items,
@@ -42,6 +43,12 @@ def _pictures(key: Key, examples: Iterable[Example]) -> Mapping[tuple[str, str],
             found[name] = _png(example)
             if len(found) == len(wanted):
                 break
+    lacking = sorted(wanted - found.keys())
+    if lacking:
+        raise Unreadable(
+            f"{len(lacking)} of {len(wanted)} lesions of the study are not in the dataset, such as "
+            f"{'/'.join(lacking[0])}: give the dataset that was evaluated"
+        )
     return found
 
 
@@ -54,11 +61,11 @@ def _png(example: Example) -> str:
     return base64.b64encode(written.getvalue()).decode("ascii")
 
 
-def _item(number: int, item: Item, picture: str | None) -> str:
+def _item(number: int, item: Item, picture: str) -> str:
     image = (
-        f'<img alt="PET, coronal and sagittal, the lesion outlined" '
-        f'src="data:image/png;base64,{picture}">' if picture else "<p>(no image)</p>"
-    )  # fmt: skip
+        '<img alt="PET, coronal and sagittal, the lesion outlined" '
+        f'src="data:image/png;base64,{picture}">'
+    )
     texts = "".join(_text(item, side) for side in SIDES)
     choices = "".join(
         _radio(f"{item.item}-preferred", value, label)

@@ -154,9 +154,13 @@ def make(
 
     name, rows = read_lesions(lesions, describer)
     key = make_key(name, rows, pairs, seed)
+    drawn = {(item.study_id, item.lesion_id) for item in key.items}
+    page = form_of(
+        key, read_dataset(data, wanted=lambda one: (one.study_id, one.lesion_id) in drawn)
+    )
     out.mkdir(parents=True, exist_ok=True)
     form, secret = out / "form.html", out / "key.json"
-    form.write_text(form_of(key, read_dataset(data)), "utf-8")
+    form.write_text(page, "utf-8")
     write_key(key, secret)
     console.print(f"{len(key.items)} pairs of {name}", markup=False)
     console.print(f"For readers: {form}. For you alone: {secret}", markup=False, soft_wrap=True)

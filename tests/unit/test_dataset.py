@@ -123,6 +123,16 @@ def test_a_split_is_read_alone(tmp_path: Path) -> None:
     assert [lesion.record.lesion_id for lesion in read_dataset(tmp_path, "test")] == ["b"]
 
 
+def test_no_image_is_opened_for_what_is_not_wanted(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_example(tmp_path, an_example("a", f"study-{number}"))
+    (tmp_path / "study-1" / "pet.npz").write_bytes(b"not to be opened")
+    read = read_dataset(tmp_path, wanted=lambda one: one.study_id == "study-2")
+    assert [one.record.study_id for one in read] == ["study-2"]
+    with pytest.raises(Unreadable):
+        list(read_dataset(tmp_path))
+
+
 def test_slices_without_numbers_are_counted_from_the_head(tmp_path: Path) -> None:
     one = an_example()
     unnumbered = tuple(ImageReference("", "", None, None) for _ in one.scan.pet.slices)

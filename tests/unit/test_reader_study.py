@@ -86,6 +86,13 @@ def test_numbers_are_hidden_from_readers_on_both_sides(key: Key) -> None:
         assert not re.search(r"\d", item.reference + item.text)
 
 
+def test_a_lesion_that_the_dataset_lacks_is_an_error(key: Key) -> None:
+    lacking = {(one.study_id, one.lesion_id) for one in key.items if one.study_id == "study-4"}
+    assert lacking
+    with pytest.raises(Unreadable, match=f"{len(lacking)} of 8 lesions.*study-4/lesion-"):
+        form_of(key, examples(4))
+
+
 class Form(HTMLParser):
     """What a browser would make of the form."""
 
@@ -120,7 +127,7 @@ def test_the_form_is_blind_and_needs_no_network(key: Key) -> None:
 
 def test_the_form_asks_the_three_rubrics_of_both_texts_and_a_preference(key: Key) -> None:
     form = Form()
-    form.feed(form_of(key, ()))
+    form.feed(form_of(key, examples(5)))
     asked = {a["name"]: 0 for tag, a in form.tags if tag == "input" and a.get("type") == "radio"}
     first = key.items[0].item
     names = {f"{first}-{side}-{rubric}" for side in SIDES for rubric in RUBRICS}
