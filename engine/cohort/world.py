@@ -322,11 +322,14 @@ def _regions(
     numbers: dict[str, int] = {}
     looked_up = np.zeros(len(parts) + 1, np.uint16)
     for label, part in enumerate(parts, start=1):
-        if part.site in table():
-            name = (
-                f"{part.side} {part.site}"
-                if part.side and part.side not in part.site
-                else part.site
-            )
+        name = region_name(part)
+        if name is not None:
             looked_up[label] = numbers.setdefault(name, len(numbers) + 1)
     return looked_up[labels], {number: name for name, number in numbers.items()}
+
+
+def region_name(part: Part) -> str | None:
+    """What words call the region of a part; None for tissue that is no site."""
+    if part.site not in table():
+        return None
+    return f"{part.side} {part.site}" if part.side and part.side not in part.site else part.site

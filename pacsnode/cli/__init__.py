@@ -9,13 +9,14 @@ from pacsnode.cli import (
     making,
     modelling,
     running,
+    training,
 )
 from pacsnode.cli.application import app, main, version
 
 for command in (
     running.serve, running.worker, running.replay, running.demo,
     looking.status, looking.why, checking.check, looking.reindex, looking.show, benching.bench,
-    evaluating.evaluate, making.phantom, version,
+    evaluating.evaluate, making.phantom, training.train, version,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(modelling.model)

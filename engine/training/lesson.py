@@ -1,0 +1,136 @@
+"""Examples to a batch of tensors, and a batch to its loss: on the answer and its end alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import PreTrainedTokenizerFast
+
+from engine.petar.model import PetarNetwork, Views
+from engine.petar.tokenizing import PLACEHOLDER, prompt_ids
+from engine.training.questions import Bundle
+from engine.training.recipe import Ask
+
+IGNORED = -100  # the target of a token that is not learnt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Views of B examples over w global windows; pairs are PET, CT and global, focal mask."""
+
+    whole: Tensor  # (w, 2, z, y, x)
+    window: Tensor  # (B,)
+    focal: Tensor  # (B, 2, z, y, x)
+    masks: Tensor  # (B, 2, z, y, x)
+
+    def on(self, device: torch.device) -> "Seen":
+        whole, window, focal, masks = (
+            getattr(self, one.name).to(device, non_blocking=True) for one in fields(self)
+        )
+        return Seen(whole.float(), window, focal.float(), masks.float())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """`ids` is BOS, placeholders, prompt, answer, stop, filled up; `targets` follows it by one."""
+
+    seen: Seen
+    ids: Tensor  # (B, T)
+    targets: Tensor  # (B, T)
+
+
+def seen_of(picked: Sequence[tuple[Bundle, int]]) -> Seen:
+    """The views of some examples; each global window once."""
+    rows: dict[tuple[int, int], int] = {}
+    whole, window = [], []
+    for bundle, at in picked:
+        key = (id(bundle), bundle.window[at])
+        if key not in rows:
+            rows[key] = len(rows)
+            whole.append(bundle.whole[bundle.window[at]])
+        window.append(rows[key])
+    return Seen(
+        torch.stack(whole),
+        torch.tensor(window),
+        torch.stack([bundle.focal[at] for bundle, at in picked]),
+        torch.stack([bundle.masks[at] for bundle, at in picked]),
+    )
+
+
+class Writer:
+    """Questions and answers to ids, each spelt once."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        prompts: Mapping[Ask, str],
+        visual_tokens: int,
+        stop: int,
+        max_length: int,
+    ) -> None:
+        self._tokenizer, self._stop, self._most = tokenizer, stop, max_length
+        self.prompts = {ask: prompt_ids(tokenizer, text, visual_tokens)
+                        for ask, text in prompts.items()}  # fmt: skip
+        self._texts = dict(prompts)
+        self._spelt: dict[tuple[Ask, str], list[int]] = {}
+
+    def answer(self, ask: Ask, text: str) -> list[int]:
+        """The ids that follow the prompt, the stop token last."""
+        if (ask, text) not in self._spelt:
+            front = self._ids(PLACEHOLDER + self._texts[ask])
+            whole = self._ids(f"{PLACEHOLDER}{self._texts[ask]} {text}")
+            if whole[: len(front)] != front:
+                raise ValueError("The tokenizer joins the prompt and the answer")
+            room = self._most - len(self.prompts[ask]) - 1
+            self._spelt[ask, text] = [*whole[len(front) :][:room], self._stop]
+        return self._spelt[ask, text]
+
+    def batch(self, picked: Sequence[tuple[Bundle, int]]) -> Batch:
+        """Examples with what is to be learnt of them, filled up to the longest."""
+        rows = []
+        for bundle, at in picked:
+            ask = bundle.asks[at]
+            rows.append((self.prompts[ask], self.answer(ask, bundle.answers[at])))
+        length = max(len(prompt) + len(answer) for prompt, answer in rows)
+        ids = torch.full((len(rows), length), self._stop)
+        targets = torch.full((len(rows), length), IGNORED)
+        for row, (prompt, answer) in enumerate(rows):
+            end = len(prompt) + len(answer)
+            ids[row, :end] = torch.tensor([*prompt, *answer])
+            targets[row, len(prompt) - 1 : end - 1] = torch.tensor(answer)
+        return Batch(seen_of(picked), ids, targets)
+
+    def _ids(self, text: str) -> list[int]:
+        return [int(i) for i in self._tokenizer(text).input_ids]
+
+
+class Lesson(nn.Module):
+    """The network, and how far it is from the answers."""
+
+    def __init__(self, network: PetarNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, seen: Seen, ids: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of the answers' tokens."""
+        visual = visual_tokens(self.network, seen)
+        language = self.network.language
+        words = language.get_input_embeddings()(ids).to(visual.dtype)
+        spliced = torch.cat([words[:, :1], visual, words[:, 1 + visual.shape[1] :]], dim=1)
+        hidden = language.model(inputs_embeds=spliced, use_cache=False).last_hidden_state
+        learnt = targets != IGNORED  # what fills up lies behind: no token that counts sees it
+        logits = language.lm_head(hidden[learnt])
+        return F.cross_entropy(logits.float(), targets[learnt])
+
+
+def visual_tokens(network: PetarNetwork, seen: Seen) -> Tensor:
+    """(B, V, D); the CT of a window is encoded once for all its examples."""
+    ct = network.pooled_ct(seen.whole[:, 1:2])[seen.window]
+    whole = seen.whole[seen.window]
+    views = Views(
+        whole[:, 0:1], whole[:, 1:2], seen.masks[:, 0:1],
+        seen.focal[:, 0:1], seen.focal[:, 1:2], seen.masks[:, 1:2],
+    )  # fmt: skip
+    return network.visual_tokens(views, ct)

@@ -1,0 +1,119 @@
+"""Batches without end: blocks of studies, the examples of a block shuffled.
+
+What a batch holds depends on the recipe's seed and its place in the stream alone, so a run that was
+cut off goes on with the very examples it would have had.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from engine.petar.config import VisionConfig
+from engine.training.questions import Bundle, bundle_of
+from engine.training.recipe import Ask, Recipe
+from engine.training.studies import Studies
+
+Picked = list[tuple[Bundle, int]]  # examples: a bundle and a row of it
+_BARREN = 20  # blocks without an example, one after another, before it is given up
+
+
+class NothingToLearn(ValueError):
+    """No study gave an example that the network could see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The next batch: a block of studies, and how many of its batches are done."""
+
+    block: int = 0
+    done: int = 0
+
+
+class Bundles(Dataset[Bundle]):
+    """The examples of a study by its number; made in worker processes."""
+
+    def __init__(
+        self, studies: Studies, recipe: Recipe, shares: Mapping[Ask, float], vision: VisionConfig
+    ) -> None:
+        self.studies, self.recipe, self.vision = studies, recipe, vision
+        self.shares = dict(shares)
+
+    def __getitem__(self, number: int) -> Bundle:
+        rng = np.random.default_rng([self.recipe.run.seed, 3, number])
+        study = self.studies.study(number)
+        alone = self.recipe.data.regions_per_study
+        return bundle_of(study, self.recipe, self.vision, self.shares, alone, rng)
+
+
+class _From(Sampler[int]):
+    """Numbers from one on."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        number = self.first
+        while True:
+            yield number
+            number += 1
+
+
+@dataclass(slots=True)
+class Stream:
+    """Iterates over a batch and the place behind it; `skipped` counts what could not be seen."""
+
+    bundles: Bundles
+    batch: int
+    place: Place = field(default_factory=Place)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[tuple[Picked, Place]]:
+        run = self.bundles.recipe.run
+        made = iter(self._loader(self.place.block * run.block))
+        block, done, barren = self.place.block, self.place.done, 0
+        while True:
+            held = list(islice(made, run.block))
+            if not done:
+                for bundle in held:
+                    self.skipped.update(bundle.skipped)
+            rows = [(bundle, row) for bundle in held for row in range(len(bundle))]
+            barren = 0 if rows else barren + 1
+            if barren == _BARREN:
+                raise NothingToLearn(f"{barren * run.block} studies gave no example")
+            batches = self._cut(rows, block)
+            for at in range(done, len(batches)):
+                is_last = at + 1 == len(batches)
+                yield batches[at], Place(block + 1) if is_last else Place(block, at + 1)
+            block, done = block + 1, 0
+
+    def _cut(self, rows: Picked, block: int) -> list[Picked]:
+        """Shuffled and cut into batches that are as even as can be, none too large."""
+        if not rows:
+            return []
+        order = np.random.default_rng([self.bundles.recipe.run.seed, 4, block]).permutation(
+            len(rows)
+        )
+        return [
+            [rows[at] for at in part] for part in np.array_split(order, -(-len(rows) // self.batch))
+        ]
+
+    def _loader(self, first: int) -> DataLoader[Bundle]:
+        import torch
+
+        run = self.bundles.recipe.run
+        several = {
+            "num_workers": run.workers,
+            "prefetch_factor": -(-run.block // run.workers) + 1,
+            "multiprocessing_context": "forkserver",  # torch's threads do not survive a fork
+        }
+        return DataLoader(
+            self.bundles,
+            batch_size=None,
+            sampler=_From(first),
+            generator=torch.Generator(),  # else it would draw from the run's own
+            **(several if run.workers else {}),  # type: ignore[arg-type]
+        )

@@ -1,0 +1,109 @@
+"""Studies by their number: made ones without end, or those of a folder, shuffled anew each time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.cohort.dataset import read_records, read_regions, read_study, studies_of
+from engine.cohort.world import WorldOptions, make_world_study
+from engine.errors import Unreadable
+from engine.training.recipe import Phantoms, Recipe
+from engine.volume import Mask, Scan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """A scan, what is said of its lesions, and its anatomy."""
+
+    name: str
+    scan: Scan
+    lesions: tuple[tuple[Mask, str], ...]  # with the sentence said of each
+    regions: npt.NDArray[np.uint16] | None  # labels on the PET's grid
+    region_names: dict[int, str]
+
+
+class Studies(Protocol):
+    """A source of studies; equal numbers give equal studies."""
+
+    def study(self, number: int) -> Study: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomStudies:
+    """The phantom world, seed by seed, but for the seeds that are held out."""
+
+    options: WorldOptions
+    first_seed: int
+    held_out: range
+
+    def study(self, number: int) -> Study:
+        seed = self.first_seed + number
+        if seed >= self.held_out.start:
+            seed += len(self.held_out)
+        return phantom_study(seed, self.options)
+
+
+def phantom_study(seed: int, options: WorldOptions) -> Study:
+    """The made study of a seed."""
+    made = make_world_study(seed, options)
+    lesions = tuple((one.mask, one.record.text) for one in made.findings)
+    return Study(made.study_id, made.scan, lesions, made.regions, made.region_names)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStudies:
+    """The studies of a dataset's folder with a lesion of one split."""
+
+    studies: Sequence[Path]
+    split: str
+    seed: int
+
+    def study(self, number: int) -> Study:
+        turn, place = divmod(number, len(self.studies))
+        order = np.random.default_rng([self.seed, 2, turn]).permutation(len(self.studies))
+        return folder_study(self.studies[int(order[place])], self.split)
+
+
+def folder_study(study: Path, split: str) -> Study:
+    """One study of a dataset's folder. Raises Unreadable, GridMismatch."""
+    examples = list(read_study(study, split))
+    regions = read_regions(study)
+    return Study(
+        study.name,
+        examples[0].scan,
+        tuple((one.mask, one.record.text) for one in examples),
+        None if regions is None else regions.labels,
+        {} if regions is None else regions.names,
+    )
+
+
+def studies_to_learn(recipe: Recipe) -> Studies:
+    """Where a recipe's examples come from. Raises Unreadable."""
+    source, held_out = recipe.data.source, recipe.held_out
+    if isinstance(source, Phantoms):
+        apart = range(held_out.first_seed, held_out.first_seed + held_out.studies)
+        return PhantomStudies(source.options(), source.first_seed, apart)
+    return FolderStudies(_with(source, "train"), "train", recipe.run.seed)
+
+
+def studies_held_out(recipe: Recipe) -> list[Study]:
+    """The few studies that progress is judged on; none where a folder has no validation split."""
+    source, count = recipe.data.source, recipe.held_out.studies
+    if isinstance(source, Phantoms):
+        first = recipe.held_out.first_seed
+        return [phantom_study(first + at, source.options()) for at in range(count)]
+    if not any(True for _ in read_records(source, "validation")):
+        return []
+    return [folder_study(study, "validation") for study in _with(source, "validation")[:count]]
+
+
+def _with(folder: Path, split: str) -> list[Path]:
+    having = {record.study_id for record in read_records(folder, split)}
+    studies = [study for study in studies_of(folder) if study.name in having]
+    if not studies:
+        raise Unreadable(f"{folder.name} holds no lesion of the split {split}")
+    return studies
