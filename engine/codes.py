@@ -4,8 +4,11 @@ DCM, SCT and LN codes are those of PS3.16 (TID 1500, 1411, 300, 1001, 4019; CID 
 7464, 7466, 7470, 7474, 7005). What DICOM has no code for is in our own scheme, 99PACSNODE.
 """
 
+from collections.abc import Callable
+
 from pydicom.sr.coding import Code
 
+_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
 PRIVATE_SCHEME = "99PACSNODE"
 PRIVATE_SCHEME_NAME = "pacsnode report codes"
 
@@ -82,6 +85,18 @@ MODEL_UNABLE = Code("model-unable", PRIVATE_SCHEME, "Not described by the model"
 QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
 CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
 CONTOUR_PROCESSING = Code("contour-fill", PRIVATE_SCHEME, "Even-odd filling of contours")
+
+
+def stated_code(text_of: Callable[[str], str | None]) -> Code | None:
+    """The code of an item whose attributes `text_of` tells; None without a value or a scheme.
+
+    PS3.3 8.8: the value stands in one of three attributes.
+    """
+    value = next(filter(None, map(text_of, _VALUES)), None)
+    scheme = text_of("CodingSchemeDesignator")
+    if not value or not scheme:
+        return None
+    return Code(value, scheme, text_of("CodeMeaning") or value)
 
 
 def same(one: Code | None, other: Code | None) -> bool:

@@ -3,15 +3,14 @@
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from engine.codes import BILATERAL, LEFT, RIGHT
+from engine.codes import BILATERAL, LEFT, RIGHT, stated_code
 from engine.reading.attributes import Attributes
-
-VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
 
 
 def code_in(item: Attributes, keyword: str) -> Code | None:
     """The first code of a code sequence; None where it is absent, empty or without a value."""
-    return next((code for coded in item.items(keyword)[:1] if (code := _code(coded))), None)
+    first = item.items(keyword)[:1]
+    return _code(first[0]) if first else None
 
 
 def laterality_in(item: Attributes) -> Code | None:
@@ -31,9 +30,4 @@ def laterality_in(item: Attributes) -> Code | None:
 
 
 def _code(item: Dataset) -> Code | None:
-    attributes = Attributes((item,))
-    value = next(filter(None, map(attributes.text, VALUES)), None)
-    scheme = attributes.text("CodingSchemeDesignator")
-    if not value or not scheme:
-        return None
-    return Code(value, scheme, attributes.text("CodeMeaning") or value)
+    return stated_code(Attributes((item,)).text)

@@ -1,11 +1,12 @@
 """Walking the content tree of any SR, ours or another tool's, well formed or not."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from engine.codes import same
+from engine.codes import same, stated_code
 
 MAX_ITEMS = 1_000_000
 
@@ -16,12 +17,8 @@ def children(item: Dataset) -> list[Dataset]:
 
 def code_in(item: Dataset, keyword: str) -> Code | None:
     """The code in the sequence `keyword`, None where there is none to speak of."""
-    for coded in _items(item, keyword):
-        for value in ("CodeValue", "LongCodeValue", "URNCodeValue"):
-            if stated := _text(coded, value):
-                scheme = _text(coded, "CodingSchemeDesignator")
-                return Code(stated, scheme, _text(coded, "CodeMeaning"))
-    return None
+    codes = (stated_code(partial(_text, coded)) for coded in _items(item, keyword))
+    return next((code for code in codes if code is not None), None)
 
 
 def concept(item: Dataset) -> Code | None:

@@ -4,10 +4,14 @@ import re
 from functools import cache
 
 import pytest
+from pydicom import Dataset
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from engine import codes
+from engine.reading.attributes import Attributes
+from engine.reading.coded import code_in
+from engine.report import walk
 from tests.conftest import ROOT
 
 WRITTEN = {name: value for name, value in vars(codes).items() if isinstance(value, Code)}
@@ -63,3 +67,27 @@ def test_sameness_knows_the_old_scheme_and_nothing():
     assert not codes.same(None, None)
     assert not codes.same(codes.LEFT, None)
     assert not codes.same(codes.LEFT, codes.RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        ({"CodeValue": "1", "CodingSchemeDesignator": "S", "CodeMeaning": "M"}, ("1", "S", "M")),
+        ({"LongCodeValue": "1" * 17, "CodingSchemeDesignator": "S"}, ("1" * 17, "S", "1" * 17)),
+        ({"URNCodeValue": "urn:a", "CodingSchemeDesignator": "S"}, ("urn:a", "S", "urn:a")),
+        ({"CodeValue": "1", "CodeMeaning": "M"}, None),
+        ({"CodingSchemeDesignator": "S", "CodeMeaning": "M"}, None),
+        ({"CodeValue": "", "CodingSchemeDesignator": "S"}, None),
+        ({}, None),
+    ],
+)
+def test_masks_and_documents_read_a_code_alike(stated, read):
+    item, holder = Dataset(), Dataset()
+    for keyword, value in stated.items():
+        setattr(item, keyword, value)
+    holder.ConceptNameCodeSequence = holder.AnatomicRegionSequence = [item]
+    from_document = walk.code_in(holder, "ConceptNameCodeSequence")
+    from_mask = code_in(Attributes((holder,)), "AnatomicRegionSequence")
+    for code in (from_document, from_mask):
+        told = code and (code.value, code.scheme_designator, code.meaning)
+        assert told == read
