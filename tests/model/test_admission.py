@@ -127,19 +127,30 @@ def test_each_lesion_that_cannot_be_seen_says_why_and_the_others_go_on(
         assert made.describe(scan, []) == []
 
 
-def test_a_study_that_cannot_be_prepared_is_tried_once(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("failure", "code", "tries"),
+    [
+        (ValueError("damaged"), "model-fault", 1),
+        (MemoryError(), "out-of-memory", 10),  # twice a lesion: there may be room by then
+    ],
+)
+def test_a_study_that_cannot_be_prepared_is_tried_once_unless_memory_was_short(
+    checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    code: str,
+    tries: int,
 ) -> None:
     tried = []
 
     def fail(*given: object, **named: object) -> None:
         tried.append(1)
-        raise MemoryError
+        raise failure
 
     monkeypatch.setattr("engine.petar.describe.prepare", fail)
     with petar(checkpoint) as made:
-        assert codes(made.describe(make_scan(36), make_lesions(5))) == ["out-of-memory"] * 5
-    assert len(tried) == 1
+        assert codes(made.describe(make_scan(36), make_lesions(5))) == [code] * 5
+    assert len(tried) == tries
 
 
 def test_memory_for_what_is_kept_has_a_limit(checkpoint: Checkpoint) -> None:
