@@ -1,7 +1,7 @@
 """PETAR as a describer: words for lesions, from several threads at once."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property, partial
 from types import TracebackType
 
@@ -82,7 +82,8 @@ class Petar:
             answers[n] = answer = future.result()
             if isinstance(answer, Description):
                 self._results.put(keys[n], answer)
-        return [answer for answer in answers if answer is not None]
+        said = study.warnings(self.options)
+        return [_warned(answer, said) for answer in answers if answer is not None]
 
     def _answer_at_once(self, study: "_Study", lesion: Lesion) -> Description | Unable | None:
         return reason_against_lesion(lesion) or self._results.get(self._key(study, lesion))
@@ -106,8 +107,7 @@ class Petar:
         with torch.inference_mode():
             found = views_of(study.prepared(), lesion.segment.mask, self._profile, self._vision)
             views = as_type(found.views, self._device, self._dtype)
-        warnings = (*study.warnings(self.options), *found.warnings)
-        return Seen(views, (study.digest, found.window), warnings)
+        return Seen(views, (study.digest, found.window), found.warnings)
 
     def _prepared(self, study: "_Study") -> PreparedStudy:
         return self._studies.get_or_make(study.digest, lambda: self._prepare(study.scan))
@@ -156,6 +156,13 @@ class _Study:
         if options.allow_untrained_tracers and trained_tracer(self.scan.acquisition) is None:
             said.append("untrained-tracer")
         return tuple(said)
+
+
+def _warned(answer: Description | Unable, said: tuple[str, ...]) -> Description | Unable:
+    """The answer with what is said of the scan: words are kept without it, by voxels alone."""
+    if isinstance(answer, Unable):
+        return answer
+    return replace(answer, warnings=(*said, *answer.warnings))
 
 
 def _size_of_description(description: Description) -> int:

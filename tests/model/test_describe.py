@@ -114,6 +114,21 @@ def test_a_result_depends_on_all_it_is_made_of(checkpoint: Checkpoint) -> None:
         assert len(made._results) == 4
 
 
+def test_words_that_are_kept_have_the_warnings_of_the_scan_they_are_asked_for(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesions = make_lesions(2)
+    trained, unknown = make_scan(6), make_scan(6, tracer=None)  # the same voxels
+    with petar(checkpoint, allow_untrained_tracers=True, max_new_tokens=3) as made:
+        meddler = Meddler(monkeypatch, made)
+        for scan, said in ((unknown, True), (trained, False), (unknown, True)):
+            for answer in made.describe(scan, lesions):
+                assert isinstance(answer, Description)
+                assert ("untrained-tracer" in answer.warnings) is said
+                assert answer.warnings.count("truncated") == 1
+        assert sum(meddler.sizes) == 2
+
+
 def test_studies_described_at_once_get_the_words_of_one_by_one(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
