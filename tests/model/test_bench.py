@@ -90,4 +90,21 @@ def test_the_bound_is_that_of_the_full_network(
 def test_only_known_devices_have_a_bound() -> None:
     assert peak_of("NVIDIA H100 80GB HBM3") == Peak(989, 3.35)
     assert peak_of("NVIDIA H100 PCIe") == Peak(756, 2.0)
+    assert peak_of("NVIDIA A100 80GB PCIe") == Peak(312, 1.94)
+    assert peak_of("NVIDIA A100-SXM4-80GB") == Peak(312, 2.04)
     assert peak_of("AMD EPYC") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NVIDIA A100-SXM4-40GB",
+        "NVIDIA A100-PCIE-40GB",
+        "NVIDIA A100X",
+        "NVIDIA GH200 480GB",
+        "NVIDIA H200 NVL",
+        "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+    ],
+)
+def test_a_device_of_another_bandwidth_has_no_bound_of_its_namesake(name: str) -> None:
+    assert peak_of(name) is None

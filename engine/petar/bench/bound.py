@@ -15,21 +15,21 @@ class Peak:
     tb_per_s: float
 
 
-# the first whose name is in the device's counts
+# by the device's whole name: namesakes with other memory have another bandwidth
 PEAKS = {
-    "H100 PCIe": Peak(756, 2.0),
-    "H100 NVL": Peak(835, 3.9),
-    "H100": Peak(989, 3.35),
-    "H200": Peak(989, 4.8),
-    "A100-SXM4-80GB": Peak(312, 2.04),
-    "A100": Peak(312, 1.94),
-    "L40S": Peak(362, 0.864),
+    "NVIDIA H100 80GB HBM3": Peak(989, 3.35),
+    "NVIDIA H100 PCIe": Peak(756, 2.0),
+    "NVIDIA H100 NVL": Peak(835, 3.9),
+    "NVIDIA H200": Peak(989, 4.8),
+    "NVIDIA A100-SXM4-80GB": Peak(312, 2.04),
+    "NVIDIA A100 80GB PCIe": Peak(312, 1.94),
+    "NVIDIA L40S": Peak(362, 0.864),
 }
 
 
 def peak_of(device_name: str) -> Peak | None:
-    """The rates of a known GPU."""
-    return next((peak for name, peak in PEAKS.items() if name in device_name), None)
+    """The rates of a known GPU; None of any other."""
+    return PEAKS.get(device_name)
 
 
 def least_seconds(
