@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from engine.grounding.meaning import SUV_PHRASE
+from engine.grounding.quantities import ATOM
+
 _NUMBER = r"(?:\d|\[[\s#]|#|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)"
 _SUV = r"(?:suv|sul|standardi[sz]ed\s+uptake)"
 # What must not follow a number that is a name: it would be a size, or a longer number.
@@ -90,6 +93,15 @@ _SCORE = (
     r"\b(?:deauville|krenning|hopkins|mipsma)\s+(?:(?:[1-5]-point\s+)?(?:scale|score|grade|category)"
     r"\s+(?:of\s+|is\s+)?)?[0-5](?!\w|[.,]\d)",
 )
+# An uptake of "level 6" is an uptake of 6; but "6.3 SUV at level 6" has its number.
+_LEADS_TO_VALUE = re.compile(
+    rf"(?:(?P<suv>{SUV_PHRASE})(?:[\s:=~<>\u2264\u2265\u2248-]|\b(?:of|at|about|approximately|up|to|level"
+    r"|is|was|measur(?:es|ing|ed)|reach(?:es|ing|ed)|around|roughly|nearly|than|greater|less)\b)*"
+    r"|\buptake(?:\s+(?:value|level))?\s*(?:[:=]|\b(?:is|was|measur(?:es|ing|ed)|reach(?:es|ing|ed))\b)"
+    r"(?:[\s:=~-]|\b(?:at|of|up|to|about|approximately|level)\b)*)$",
+    re.I,
+)
+_NUMBER_BEFORE = re.compile(rf"{ATOM.pattern}[\s-]*$", re.I)
 _KEPT = tuple(
     (f"keep-{kind}", re.compile(pattern, re.IGNORECASE))
     for kind, patterns in (("score", _SCORE), ("tracer", _TRACER), ("anatomy", _ANATOMY))
@@ -107,4 +119,13 @@ def kept_in(text: str) -> Iterator[tuple[str, int, int]]:
                 continue
             if any(character.isdigit() for character in match[0]):
                 taken.append((start, end))
-                yield kind, start, end
+                if kind != "keep-anatomy" or not _is_value(text, match):
+                    yield kind, start, end
+
+
+def _is_value(text: str, name: re.Match[str]) -> bool:
+    """Whether a name stands where an uptake's number would; an ordinal has its noun behind it."""
+    led = _LEADS_TO_VALUE.search(text, 0, name.start())
+    if led is None or re.match(_NTH, name[0], re.I):
+        return False
+    return not (led["suv"] and _NUMBER_BEFORE.search(text, 0, led.start()))

@@ -23,7 +23,7 @@ class Meaning:
 _STATISTIC = (
     r"(?:max(?:imum|imal)?|mean|peak|avg|average|min(?:imum)?|median|highest|bw|lbm|bsa|lean)"
 )
-_SUV = (
+SUV_PHRASE = (
     rf"(?:(?<![A-Za-z])(?:{_STATISTIC}\s+)?"
     r"(?:suvs?|s\.\s?u\.\s?v\.?|suls?|standard(?:i[sz]ed)?\s+uptake\s+values?(?:\s*\(\s*suvs?\s*\))?)"
     rf"(?:[\s_/,(\[-]*(?:suv)?{_STATISTIC}(?![A-Za-z])\.?[)\]]?)*(?![A-Za-z]))"
@@ -35,12 +35,12 @@ _FILLING_WORD = (
     r"|much|as|high|only|overall|region|ca)\b\.?)"
 )
 _FILLER = rf"(?:[\s:=~,(\[<>≤≥≈-]|{_FILLING_WORD})*"
-_SUV_BEFORE = re.compile(rf"{_SUV}(?P<between>{_FILLER})$", re.I)
+_SUV_BEFORE = re.compile(rf"{SUV_PHRASE}(?P<between>{_FILLER})$", re.I)
 _SUV_AFAR = re.compile(
-    rf"{_SUV}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{_FILLER})$",
+    rf"{SUV_PHRASE}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{_FILLER})$",
     re.I,
 )
-_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{_SUV})(?P<ahead>{_FILLER}{ATOM.pattern})?", re.I)
+_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{SUV_PHRASE})(?P<ahead>{_FILLER}{ATOM.pattern})?", re.I)
 _REFERENCE = re.compile(
     r"\b(?:liver|hepatic|blood[\s-]?pool|aort(?:a|ic)|mediastin(?:al|um)|background|reference"
     r"|spleen|splenic|muscle|brain|parotid|contralateral|normal|physiologic\w*|threshold|cut-?\s?off"
@@ -103,9 +103,9 @@ _OF_ANOTHER = re.compile(
     rf"\s*(?:as|that|those|the|its|their)\b{TO_ITS_END}|\s*{_REFERENCE.pattern}{TO_ITS_END}", re.I
 )
 _LEADS_TO_ONE = re.compile(
-    rf"(?:{_SUV}|\b(?:slices?|images?|img|frames?|instances?|series|volumes?|MTV|TLG|glycolysis"
+    rf"(?:{SUV_PHRASE}|\b(?:slices?|images?|img|frames?|instances?|series|volumes?|MTV|TLG|glycolysis"
     rf"|scores?|grades?|stages?|deauville|krenning|category|number)\b)(?:[^\w.;!?]|{_FILLING_WORD})*$"
-    rf"|{_SUV}[^.;:()\[\]\d#]{{0,60}}?\b(?:is|was|measur\w+|reach\w*)\s+$",
+    rf"|{SUV_PHRASE}[^.;:()\[\]\d#]{{0,60}}?\b(?:is|was|measur\w+|reach\w*)\s+$",
     re.I,
 )
 _COUNTED = re.compile(

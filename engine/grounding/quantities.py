@@ -29,8 +29,8 @@ _PLACEHOLDER = r"\[[\s#.,]*#[\s#.,]*\]|\[\s*(?:number|num|value)\s*\]|(?:[#][.,]
 _DIGITS = r"(?:(?<![\d.,])[.,](?=\d))?\d+(?:[.,]\d+)*"
 _HALF = r"(?:\s+and\s+(?:an?\s+)?(?:half|quarter)\b)?"
 ATOM = re.compile(
-    rf"(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))"
-    rf"{_HALF}|{_TIMES_WORDS}|{_TWO}",
+    rf"(?:(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))"
+    rf"{_HALF}|{_TIMES_WORDS}|{_TWO})",
     re.I,
 )
 _MONTH = (

@@ -172,7 +172,7 @@ def stray(pick: Pick) -> str:
         "volume of {n} pints", "{n} dL",
         "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
         "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes",
-        "half the lobe",
+        "half the lobe", "SUV max 5R", "SUV of C6", "SUV is at level 6", "SUVmax: T9",
         "twice that of the liver", "a twofold increase", "{n}fold", "thrice background uptake",
         "a couple of foci", "a pair of nodes", "Deauville {n}", "score of {n}", "one of the nodes",
         "wall thickness {n} mm", "a threshold SUV of {n}", "grade {n}", "{n} years ago", "({n})",

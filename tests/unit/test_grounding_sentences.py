@@ -153,6 +153,17 @@ SENTENCES = [
     ("A couple of foci in the liver.", "Foci in the liver."),
     ("A couple foci.", "Foci."),
     ("Node and a pair of nodules.", "Node and nodules."),
+    # names of anatomy where an uptake's number would stand
+    ("Node with SUV max 5R.", "Node with SUV max."),
+    ("Node, SUV of C6.", "Node, SUV."),
+    ("Node, SUVmax: L4-L5.", "Node, SUVmax."),
+    ("Node, SUV of station 4R.", "Node, SUV of station."),
+    ("Uptake measures level 6.", "Uptake measures level."),
+    ("Highest SUV in C6.", "Highest SUV in C6."),
+    ("SUV max 4 at C6.", "SUV max 9.8 at C6."),
+    ("A 4 SUV level 2A node.", "A 9.8 SUV level 2A node."),
+    ("Uptake at level 2A.", "Uptake at level 2A."),
+    ("SUV of 7th rib is 4.", "SUV of 7th rib is 9.8."),
     # nobody's
     ("Attenuation of 35 HU.", "Attenuation."),
     ("Three lesions in the liver.", "Lesions in the liver."),
