@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from engine.cohort.body_tissues import FDG, SHORT_NAMES
 from engine.cohort.world import WorldOptions
+from engine.cohort.world_position import FIELDS
 from engine.errors import EngineError
 
 Ask = Literal["lesions", "regions"]
@@ -114,6 +115,13 @@ class Phantoms(_Section):
     def _rises(cls, value: tuple[int, int]) -> tuple[int, int]:
         if value[0] > value[1]:
             raise ValueError("the first number is the smaller")
+        return value
+
+    @field_validator("field")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in FIELDS:
+            raise ValueError(f"one of {', '.join(FIELDS)}")
         return value
 
     def options(self) -> WorldOptions:

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from engine.petar.config import VisionConfig
@@ -102,18 +104,18 @@ class Stream:
         ]
 
     def _loader(self, first: int) -> DataLoader[Bundle]:
-        import torch
-
         run = self.bundles.recipe.run
-        several = {
-            "num_workers": run.workers,
-            "prefetch_factor": -(-run.block // run.workers) + 1,
-            "multiprocessing_context": "forkserver",  # torch's threads do not survive a fork
-        }
+        several: dict[str, Any] = {}
+        if run.workers:
+            several = {
+                "num_workers": run.workers,
+                "prefetch_factor": -(-run.block // run.workers) + 1,
+                "multiprocessing_context": "forkserver",  # torch's threads do not survive a fork
+            }
         return DataLoader(
             self.bundles,
             batch_size=None,
             sampler=_From(first),
             generator=torch.Generator(),  # else it would draw from the run's own
-            **(several if run.workers else {}),  # type: ignore[arg-type]
+            **several,
         )
