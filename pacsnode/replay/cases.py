@@ -3,9 +3,11 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TextIO
+
+from pacsnode import __version__
 
 COLUMNS = (
     "input_path", "study_instance_uid", "pet_series_instance_uid", "ct_series_instance_uid",
@@ -77,16 +79,25 @@ class Ledger:
         self._folder = out / ".cases"
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, seed: str, result: CaseResult) -> None:
+    def write(self, order: Order, result: CaseResult) -> None:
         """Write a result whole or not at all."""
-        part = self._folder / f"{seed}.part"
-        part.write_text(json.dumps(asdict(result)), "utf-8")
-        part.rename(self._path(seed))
+        part = self._folder / f"{order.seed}.part"
+        told = asdict(result) | {"flags": order.flags, "pacsnode": __version__}
+        part.write_text(json.dumps(told), "utf-8")
+        part.rename(self._path(order))
 
-    def read(self, seed: str) -> CaseResult | None:
-        """The result of an earlier run that still stands: a refusal, or a report that is there."""
+    def read(self, order: Order) -> CaseResult | None:
+        """The result of an earlier run that still stands: a refusal, or a report that is there.
+
+        Rows with other flags do not stand, nor does what another version refused. The mask may lie
+        elsewhere by now.
+        """
         try:
-            stated = json.loads(self._path(seed).read_text("utf-8"))
+            stated = json.loads(self._path(order).read_text("utf-8"))
+            if stated["flags"] != list(order.flags):
+                return None
+            if stated["outcome"] == "refused" and stated["pacsnode"] != __version__:
+                return None
             names = {field.name for field in fields(CaseResult)}
             result = CaseResult(**{name: stated[name] for name in names})
         except (OSError, ValueError, KeyError, TypeError):
@@ -94,10 +105,11 @@ class Ledger:
         kept = [path for path in (result.sr, result.seg) if path is not None]
         if result.outcome == "failed" or not all((self._out / path).is_file() for path in kept):
             return None
-        return result
+        rows = tuple({**row, "input_path": order.input_path} for row in result.rows)
+        return replace(result, input_path=order.input_path, rows=rows)
 
-    def _path(self, seed: str) -> Path:
-        return self._folder / f"{seed}.json"
+    def _path(self, order: Order) -> Path:
+        return self._folder / f"{order.seed}.json"
 
 
 def write_findings(stream: TextIO, results: Sequence[CaseResult]) -> int:

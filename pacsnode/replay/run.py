@@ -233,7 +233,7 @@ def _report_all(
     total = len(outcome.plan.ready)
     orders = []
     for order in outcome.plan.ready:
-        done = ledger.read(order.seed)
+        done = ledger.read(order)
         if done is None:
             orders.append(order)
         else:
@@ -242,7 +242,7 @@ def _report_all(
     progress("reporting", len(outcome.results), total)
     with closing(_run(orders, writer)) as pairs:
         for order, result in pairs:
-            ledger.write(order.seed, result)
+            ledger.write(order, result)
             outcome.results.append(result)
             progress("reporting", len(outcome.results), total)
 

@@ -128,7 +128,7 @@ def _unpack_all(archive: Path, kind: Kind, folder: Path) -> Iterator[str]:
         ValueError, struct.error, OverflowError,  # names, fields and offsets that damage made
         OSError,
     ) as exc:  # fmt: skip
-        # gzip and bz2 report damage as an OSError without a number, zipfile seeks to before the start
+        # damage: gzip and bz2 give their OSError no number, zipfile seeks to before the start
         if isinstance(exc, OSError) and exc.errno not in (None, errno.EINVAL):
             raise  # the disk's
         raise BadArchive(f"is a damaged or locked {kind} archive ({type(exc).__name__})") from exc

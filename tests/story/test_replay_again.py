@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset
 
-from pacsnode.replay import planning
+from pacsnode.replay import cases, planning
 from storage.records import Instance
 from tests.makers import save, uid
 from tests.story.small import SmallStudy, small_study
@@ -76,3 +77,48 @@ def test_versions_are_looked_for_in_the_study_of_a_mask_as_in_the_live_node(
     assert len(asked) == 2
     for mask, others in asked:  # not with every mask of the cohort
         assert {one.study_instance_uid for one in others} == {mask.study_instance_uid}
+
+
+def test_a_cohort_that_was_moved_is_done_and_lies_where_it_lies_now(
+    study: SmallStudy, tmp_path: Path
+) -> None:
+    save(study.everything, tmp_path / "in")
+    run(tmp_path / "in", out=tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    again = run(tmp_path / "moved", out=tmp_path / "out")
+    assert again.resumed == 1
+    told = [row["input_path"] for row in rows_of(tmp_path / "out")]
+    told += [report["input_path"] for report in manifest_of(tmp_path / "out")["reports"]]
+    assert all(Path(path).is_relative_to(tmp_path / "moved") for path in told)
+    assert len(told) > 1
+
+
+def test_rows_with_other_flags_do_not_stand(
+    study: SmallStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(study.everything, tmp_path / "in")
+    run(tmp_path / "in", out=tmp_path / "out")
+    assess = planning.assess
+
+    def flagged(*told: Any, **more: Any) -> Any:
+        found = assess(*told, **more)
+        return replace(found, flags=(*found.flags, "flagged-since"))
+
+    monkeypatch.setattr(planning, "assess", flagged)
+    assert run(tmp_path / "in", out=tmp_path / "out").resumed == 0
+    assert all("flagged-since" in row["flags"] for row in rows_of(tmp_path / "out"))
+    assert run(tmp_path / "in", out=tmp_path / "out").resumed == 1
+
+
+def test_a_refusal_does_not_outlive_the_version_that_refused(
+    study: SmallStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = deepcopy(study.seg)
+    cut.PixelData = cut.PixelData[:8]
+    save([*study.pet, *study.ct, cut], tmp_path / "in")
+    first = run(tmp_path / "in", out=tmp_path / "out")
+    assert [result.outcome for result in first.results] == ["refused"]
+    assert run(tmp_path / "in", out=tmp_path / "out").resumed == 1
+    monkeypatch.setattr(cases, "__version__", "999")
+    assert run(tmp_path / "in", out=tmp_path / "out").resumed == 0
+    assert run(tmp_path / "in", out=tmp_path / "out").resumed == 1
