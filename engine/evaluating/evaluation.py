@@ -1,5 +1,6 @@
 """evaluate: a describer over a dataset, from its words to every figure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,12 @@ class Evaluation:
     def silent(self) -> int:
         """Lesions that the describer had no words for; they count as said wrong."""
         return sum(answer.unable is not None for answer in self.answers)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why it had none: how often by code, the most frequent first."""
+        codes = Counter(one.unable.code for one in self.answers if one.unable is not None)
+        return dict(codes.most_common())
 
 
 def evaluate(

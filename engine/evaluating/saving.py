@@ -12,7 +12,7 @@ from engine.evaluating.asking import Answer
 from engine.evaluating.clinical import FactScore
 from engine.evaluating.evaluation import Evaluation
 from engine.evaluating.mask_swap import MaskSwap
-from engine.evaluating.tables import markdown_of, name_of, write_lesions
+from engine.evaluating.tables import markdown_of, name_of, write_figures, write_lesions
 from engine.finding import ModelIdentity
 
 PICTURED = ("organ", "site", "region")
@@ -49,7 +49,7 @@ def save(
     dataset: str,
     swaps: Sequence[MaskSwap | None] = (),
 ) -> dict[str, Any]:
-    """Write report.md, lesions.csv, evaluation.json and the pictures; what the JSON holds.
+    """Write report.md, the CSV files, evaluation.json and the pictures; what the JSON holds.
 
     `examples` begins the dataset again, for the images of the worst cases.
     """
@@ -70,6 +70,7 @@ def save(
     (folder / "report.md").write_text(f"{report}\n## Pictures\n\n{shown}\n", "utf-8")
     (folder / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     write_lesions(evaluations, folder / "lesions.csv")
+    write_figures(evaluations, swaps, folder / "figures.csv")
     return figures
 
 
@@ -91,6 +92,7 @@ def figures_of(
             {
                 "describer": asdict(one.model),
                 "without_words": one.silent,
+                "reasons": one.reasons,
                 "elapsed_s": round(one.elapsed_s, 3),
                 "facts": {score.fact: _fact(score) for score in one.facts},
                 "wording": one.wording.whole,

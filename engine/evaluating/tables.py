@@ -2,12 +2,14 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from engine.evaluating import paper
 from engine.evaluating.clinical import FactScore
 from engine.evaluating.evaluation import Evaluation
 from engine.evaluating.facts import FACTS, UNSAID, mistakes
+from engine.evaluating.mask_swap import MaskSwap
 from engine.evaluating.wording import (
     BLEU_1,
     BLEU_1_CORPUS,
@@ -41,7 +43,7 @@ def markdown_of(evaluations: Sequence[Evaluation], dataset: str) -> str:
         "docs/reference/metrics.md.",
         _table(
             ("describer", "lesions", "without words", "seconds", "lesions/s"),
-            ([name_of(one), str(len(one.answers)), str(one.silent), f"{one.elapsed_s:.1f}",
+            ([name_of(one), str(len(one.answers)), _silent(one), f"{one.elapsed_s:.1f}",
               _rate(one)] for one in evaluations),
         ),
         "## What is said",
@@ -75,6 +77,31 @@ def write_lesions(evaluations: Sequence[Evaluation], path: Path) -> None:
         rows.writerow(header)
         for one in evaluations:
             rows.writerows(_lesion_rows(one, metrics))
+
+
+def write_figures(
+    evaluations: Sequence[Evaluation], swaps: Sequence[MaskSwap | None], path: Path
+) -> None:
+    """One row a describer and figure, for spreadsheets; shares lie between 0 and 1."""
+    with path.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out)
+        rows.writerow(("describer", "figure", "value", "low_95", "high_95", "judged"))
+        for one, swap in zip_longest(evaluations, swaps[: len(evaluations)]):
+            rows.writerows(_figure_rows(one, swap))
+
+
+def _figure_rows(one: Evaluation, swap: MaskSwap | None) -> Iterator[list[object]]:
+    who = name_of(one)
+    for score in one.facts:
+        if score.exact is not None and score.interval is not None:
+            yield [who, f"{score.fact} exact", score.exact, *score.interval, score.judged]
+            yield [who, f"{score.fact} macro-F1", score.macro_f1, "", "", score.judged]
+    for name, value in one.wording.whole.items():
+        yield [who, name, value, "", "", len(one.answers)]
+    yield [who, "uptake by organ group F1", one.efficacy.f1, "", "", one.studies]
+    yield [who, "without words", one.silent, "", "", len(one.answers)]
+    if swap is not None and swap.share is not None and swap.interval is not None:
+        yield [who, "mask swap", swap.share, *swap.interval, len(swap.pairs)]
 
 
 def metrics_in(row: Iterable[str]) -> tuple[str, ...]:
@@ -151,6 +178,12 @@ def _efficacy_table(evaluations: Sequence[Evaluation]) -> str:
         mean = one.efficacy.precision, one.efficacy.recall, one.efficacy.f1
         rows.append([name_of(one), *states, " / ".join(f"{value:.3f}" for value in mean)])
     return _table(("describer", *evaluations[0].efficacy.by_state, "macro"), rows)
+
+
+def _silent(one: Evaluation) -> str:
+    """How many lesions got no words, and why; each counts as said wrong."""
+    reasons = ", ".join(f"{code} {count}" for code, count in one.reasons.items())
+    return f"{one.silent} ({reasons})" if reasons else str(one.silent)
 
 
 def _rate(one: Evaluation) -> str:

@@ -1,6 +1,7 @@
 """evaluate, reader-study: how good a describer's words are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from pacsnode.cli.application import (
     print_json,
     settings_from,
 )
+from pacsnode.cli.folders import existing
 
 if TYPE_CHECKING:
     from engine.cohort.dataset import Example
@@ -37,6 +39,8 @@ Split = Annotated[
     str | None,
     typer.Option(help="Only this part: train, validation or test.", show_default=False),
 ]
+PHANTOMS = "phantoms"
+VIEWS = ("focal", "mask", "ct")
 reader_study = typer.Typer(
     name="reader-study",
     help="Let people judge a describer's words, blinded, beside the reference.",
@@ -45,15 +49,29 @@ reader_study = typer.Typer(
 
 
 def evaluate(
-    data: Dataset,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of a dataset (docs/reference/dataset.md); or phantoms: held-out studies "
+            "of the phantom world, made on the way.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report and pictures.")],
     model: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Checkpoint folder of petar; may be given more than once.",
-            exists=True,
-            file_okay=False,
+            help="Checkpoint folder of petar, or demo; may be given more than once.",
+            parser=existing,
+            show_default=False,
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VIEW",
+            help="Judge each model once more with focal, mask or ct views blanked.",
             show_default=False,
         ),
     ] = None,
@@ -63,8 +81,12 @@ def evaluate(
     config: Config = None,
     split: Split = None,
     lesions: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N lesions.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Only the first N lesions; 500 of phantoms.", show_default=False),
     ] = None,
+    shifted: Annotated[
+        bool, typer.Option("--shifted", help="Phantoms of other bodies, scanners and words.")
+    ] = False,
     mask_swap: Annotated[
         int, typer.Option(min=0, metavar="N", help="Also describe N pairs by each other's mask.")
     ] = 0,
@@ -81,33 +103,27 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Judge describers on a dataset: wording, and what is said of place, uptake and meaning."""
-    from functools import partial
-    from itertools import islice
-
-    from engine.cohort.dataset import read_dataset
     from engine.evaluating.evaluation import evaluate as judged
     from engine.evaluating.learned import require
     from engine.evaluating.saving import keeping, save
     from pacsnode.jobs.describers import describing
 
-    for name in metric or ():
-        require(name, metric_models)
-    told = _described(config, model, template=template)
+    for wanted in metric or ():
+        require(wanted, metric_models)
+    name, examples = _examples(data, split, lesions, is_shifted=shifted)
+    told = _described(config, model, without or (), template=template)
     if not told:
         fail("Nothing to judge: give --model, or leave --template on", WRONG)
 
-    def examples() -> "Iterator[Example]":
-        return islice(read_dataset(data, split), lesions)
-
     if len(told) > 1:  # hours of the first are not spent before the last is known to load
-        for one in told:
-            with errors.status("trying to load"), describing(one):
+        for one, load in told:
+            with errors.status("trying to load"), describing(one, load=load):
                 pass
     evaluations: list[Evaluation] = []
     swaps: list[MaskSwap | None] = []
     with keeping(out) as keep, errors.status("loading") as status:
-        for one in told:
-            with describing(one) as describer:
+        for one, load in told:
+            with describing(one, load=load) as describer:
                 say = partial(_say, status, describer.identity.name)
                 evaluations.append(
                     judged(
@@ -117,11 +133,11 @@ def evaluate(
                     )
                 )  # fmt: skip
                 swaps.append(_swap(describer, examples(), mask_swap))
-    figures = save(evaluations, examples, out, data.name, swaps)
+    figures = save(evaluations, examples, out, name, swaps)
     if as_json:
         print_json(figures)
     else:
-        console.print(_table(evaluations))
+        console.print(_table(evaluations, swaps))
         console.print(f"Report, pictures, a row a lesion: {out}", markup=False, soft_wrap=True)
 
 
@@ -196,15 +212,49 @@ def read(
         console.print(said, markup=False, soft_wrap=True)
 
 
-def _described(config: Path | None, models: list[Path] | None, *, template: bool) -> list[Any]:
-    """The settings of every describer that is to be judged."""
-    told: list[dict[str, Any]] = [{"describer": "template"}] if template else []
-    told += [
+def _examples(
+    data: str, split: str | None, lesions: int | None, *, is_shifted: bool
+) -> "tuple[str, Callable[[], Iterator[Example]]]":
+    """What the lesions are called, and how to begin with them, as often as one likes."""
+    from itertools import islice
+
+    from engine.cohort.dataset import read_dataset
+    from engine.evaluating.held_out import LESIONS, held_out, name_of_world
+
+    if data == PHANTOMS:
+        if split is not None:
+            fail("--split is for a folder: phantoms that are held out are all of split test", WRONG)
+        most = lesions or LESIONS
+        name = name_of_world(is_shifted=is_shifted)
+        return name, lambda: islice(held_out(is_shifted=is_shifted), most)
+    folder = Path(data)
+    if not folder.is_dir():
+        fail(f"{folder} is not there, or is no folder; {PHANTOMS} needs none", WRONG)
+    if is_shifted:
+        fail(f"--shifted is for {PHANTOMS} alone", WRONG)
+    return folder.name, lambda: islice(read_dataset(folder, split), lesions)
+
+
+def _described(
+    config: Path | None, models: list[Path] | None, without: Sequence[str], *, template: bool
+) -> list[tuple[Any, Any]]:
+    """The settings of every describer that is to be judged, and how it is loaded."""
+    from pacsnode.jobs.describers import petar
+
+    unknown = sorted(set(without) - set(VIEWS))
+    if unknown:
+        fail(f"--without is {unknown[0]!r}, not of {', '.join(VIEWS)}", WRONG)
+    told: list[tuple[dict[str, Any], Any]] = []
+    if template:
+        told.append(({"describer": "template"}, None))
+    for folder in models or ():
         # a model that cannot be loaded is an error here, whoever speaks for it in a node
-        {"describer": "petar", "model": folder.absolute(), "when_unable": "wait"}
-        for folder in models or ()
-    ]
-    return [settings_from(config, describe=one).describe for one in told]
+        one = {
+            "describer": "petar", "model": folder, "when_unable": "wait",
+            "allow_demonstration": True,
+        }  # fmt: skip
+        told += [(one, petar), *((one, partial(petar, blank=(view,))) for view in without)]
+    return [(settings_from(config, describe=one).describe, load) for one, load in told]
 
 
 def _swap(describer: "Describer", examples: "Iterator[Example]", pairs: int) -> "MaskSwap | None":
@@ -226,7 +276,7 @@ def _say(status: Status, name: str, done: int) -> None:
     status.update(f"{name}: {done} lesions")
 
 
-def _table(evaluations: "list[Evaluation]") -> Table:
+def _table(evaluations: "list[Evaluation]", swaps: "list[MaskSwap | None]") -> Table:
     from engine.evaluating.tables import name_of
 
     facts, wording = evaluations[0].facts, evaluations[0].wording.whole
@@ -238,6 +288,10 @@ def _table(evaluations: "list[Evaluation]") -> Table:
     for name in wording:
         table.add_row(name, *(f"{one.wording.whole[name]:.3f}" for one in evaluations), "")
     table.add_row("uptake by organ, F1", *(f"{one.efficacy.f1:.3f}" for one in evaluations), "")
+    if any(swaps):
+        table.add_row("pairs told apart", *(_share(one.share if one else None) for one in swaps))
+    if any(one.silent for one in evaluations):
+        table.add_row("without words", *(str(one.silent) for one in evaluations))
     return table
 
 

@@ -154,8 +154,11 @@ def _ready(who: ModelIdentity) -> ModelStatus:
     )
 
 
-def petar(told: Describe) -> Runnable:
-    """The model, loaded: seconds to minutes. Raises BadSettings, with what is wrong in it."""
+def petar(told: Describe, blank: tuple[str, ...] = ()) -> Runnable:
+    """The model, loaded: seconds to minutes. Raises BadSettings, with what is wrong in it.
+
+    `blank` names views that are all zero to it: focal, mask, ct.
+    """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is ever asked of a hub
     from engine.petar.checkpoint import load_checkpoint  # loads torch and transformers
     from engine.petar.config import PETAR_RELEASE, PROFILES
@@ -171,6 +174,7 @@ def petar(told: Describe) -> Runnable:
         prompt=told.prompt,
         ct_of_air=told.ct_of_air,
         allow_untrained_tracers=told.allow_untrained_tracers,
+        **({"blank": blank} if blank else {}),
     )
     try:
         checkpoint = load_checkpoint(told.model, device=told.device, dtype=told.dtype)
