@@ -53,7 +53,9 @@ def test_who_each_slice_is(tmp_path: Path) -> None:
     assert volume.grid.frame_of_reference_uid == made[0].FrameOfReferenceUID
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(order=st.permutations(range(5)), first=st.integers(0, 1))
 def test_the_order_of_arrival_changes_nothing(tmp_path: Path, order: list[int], first: int) -> None:
     paths = sorted(tmp_path.iterdir()) or save(make_pet(SOME), tmp_path)
