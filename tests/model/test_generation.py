@@ -1,5 +1,7 @@
 """Decoding: fixed lanes equal growing ones, rows leave for a reason, and nothing else changes."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -91,3 +93,22 @@ def test_forced_tokens_go_past_the_stop(network: PetarNetwork, visual: Tensor) -
     assert {len(row) for row in forced} == {40}
     assert all(row == long[: len(row)] for row, long in zip(free, forced, strict=True))
     assert not any(token in STOPS for row in forced for token in row)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("rows", [1, 3, 11])
+def test_graphs_of_a_fixed_lane_on_a_gpu_give_the_tokens_of_a_growing_one(
+    network: PetarNetwork, visual: Tensor, rows: int
+) -> None:
+    there, seen = copy.deepcopy(network).to("cuda"), visual[:rows].to("cuda")
+    lane = Fixed(there.language, 11, len(PROMPT) + MOST)
+    growing = decode(there, seen, PROMPT, STOPS, MOST)
+    for _ in range(2):  # captured by the first batch, replayed on other keys by the second
+        assert decode(there, seen, PROMPT, STOPS, MOST, lane=lane) == growing
+        flipped = decode(there, seen.flip(0), PROMPT, STOPS, MOST, lane=lane)
+        assert flipped == growing[::-1]
+    assert lane.graphs
+    assert None not in lane.graphs.values()  # a step that no graph replays would prove nothing
+    if rows == 11:
+        assert len(lane.graphs) > 2  # of 11 rows, and of fewer as rows leave

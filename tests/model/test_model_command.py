@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from engine.finding import Description
 from engine.petar.checkpoint import load_checkpoint
+from engine.petar.lanes import Fixed
+from engine.petar.options import Options, settled
+from engine.petar.writing import Writer
 from pacsnode.cli import app
 from tests.model.checkpoints import PROMPT, Tensors, make_checkpoint, write_tokenizer
 
@@ -148,6 +153,44 @@ def test_verify_fails_values_that_overflow(tmp_path: Path) -> None:
     failed = [check["question"] for check in told["checks"] if not check["passed"]]
     assert code == 1
     assert failed == ["logits are finite"]
+
+
+def test_verify_asks_by_the_way_that_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint(tmp_path / "toy", says="Mild uptake near the liver")
+    lanes: list[Fixed | None] = []
+    write, step = Writer.write, Fixed.step
+
+    def fixed(options: Options, device: torch.device) -> Options:
+        return replace(settled(options, device), has_fixed_cache=True)  # as on a GPU
+
+    def watched(writer: Writer, *given: Any) -> Any:
+        answers = write(writer, *given)
+        lanes.append(writer._lane)
+        return answers
+
+    monkeypatch.setattr("engine.petar.verification.settled", fixed)
+    monkeypatch.setattr(Writer, "write", watched)
+    code, told = run_json("model", "verify", folder)
+    assert (code, told["words"]) == (0, "Mild uptake near the liver")
+    assert isinstance(lanes[0], Fixed)
+    assert lanes[0] is lanes[1]  # what the first left in the buffers is not seen by the second
+    monkeypatch.setattr(Fixed, "step", lambda lane, chosen: step(lane, chosen) * torch.nan)
+    code, told = run_json("model", "verify", folder)
+    failed = [check["question"] for check in told["checks"] if not check["passed"]]
+    assert (code, failed) == (1, ["logits are finite"])
+
+
+def test_verify_fails_a_way_that_serves_other_words_the_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint(tmp_path / "toy", says="Mild uptake near the liver")
+    answers = iter(["one", "other"])
+    monkeypatch.setattr(Writer, "write", lambda *given: [Description(next(answers))])
+    code, said = run("model", "verify", folder)
+    assert code == 1
+    assert re.findall(r"FAIL (.*):", said) == ["the same lesion gives the same words"]
 
 
 def test_verify_names_what_keeps_it_from_loading(tmp_path: Path) -> None:
