@@ -1,4 +1,10 @@
-"""How PETAR is run; nothing here changes what the network computes for a lesion."""
+"""How PETAR is run, and the few choices that change its words.
+
+What the network computes for a lesion depends on `prompt`, `max_new_tokens`, `min_new_tokens` and
+`ct_of_air` alone. `deadline_s` and `allow_untrained_tracers` decide whether there are words at all;
+the rest decides how fast they come and how much memory they take, and changes the network's values
+by no more than the rounding of other batch sizes and kernels.
+"""
 
 from dataclasses import dataclass, replace
 
