@@ -84,6 +84,8 @@ def main() -> None:
         errors.print(str(exc), style="red", soft_wrap=True)
         sys.exit(WRONG if isinstance(exc, BadSettings) else FAILED)
     except OSError as exc:
-        said = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror)
+        # without a number it is a library's, whose text may quote what it read
+        said = exc.strerror or f"A file could not be read or written ({type(exc).__name__})"
+        said = f"{exc.filename}: {said}" if exc.filename else said
         errors.print(said, style="red", soft_wrap=True)
         sys.exit(FAILED)

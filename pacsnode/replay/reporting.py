@@ -60,7 +60,8 @@ def _tried(
     except EngineError as exc:
         return "failed" if exc.retryable else "refused", exc.code, str(exc), {}
     except OSError as exc:
-        sentence = f"A file could not be read or written: {exc.strerror}."
+        # an error of a library's own has no strerror, and its text may quote what was read
+        sentence = f"A file could not be read or written: {exc.strerror or type(exc).__name__}."
         return "failed", "disk-fault", sentence, {}
     except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
         # the text of a foreign error may quote the dataset, so that only its place is told

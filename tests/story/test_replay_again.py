@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
-from pacsnode.replay import cases, planning
+from pacsnode.replay import cases, planning, reporting
 from storage.records import Instance
 from tests.makers import save, uid
 from tests.story.small import SmallStudy, small_study
@@ -108,6 +108,20 @@ def test_rows_with_other_flags_do_not_stand(
     assert run(tmp_path / "in", out=tmp_path / "out").resumed == 0
     assert all("flagged-since" in row["flags"] for row in rows_of(tmp_path / "out"))
     assert run(tmp_path / "in", out=tmp_path / "out").resumed == 1
+
+
+def test_an_error_without_a_number_quotes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError("DOE^JANE")
+
+    monkeypatch.setattr(reporting, "_report", failing)
+    style = {"seed": "0"}
+    order = cases.Order("", "1", "2", "3", None, (), (), tmp_path, (), style, 0.5, tmp_path)
+    told = reporting.report_one(order)
+    assert (told.outcome, told.code) == ("failed", "disk-fault")
+    assert told.sentence == "A file could not be read or written: OSError."
 
 
 def test_a_refusal_does_not_outlive_the_version_that_refused(

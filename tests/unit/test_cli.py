@@ -139,6 +139,26 @@ def test_a_home_without_an_archive_is_told(command: tuple[str, ...], tmp_path: P
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("DOE^JANE"), "A file could not be read or written (OSError)"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied"),
+    ],
+)
+def test_an_error_of_the_disk_or_of_a_library_is_one_sentence(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(pacsnode.cli.application, "app", failing)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.strip() == said
+
+
 def test_status_counts_what_is_there(home: Path) -> None:
     code, out = run("status", "--home", home, "--json")
     answer = json.loads(out)
