@@ -25,7 +25,12 @@ _HISTORY = re.compile(
     re.I,
 )
 _ON_CT = re.compile(
-    r"(?<![\w/])(?<!pet )(?:on\s+(?:the\s+)?)?(?:CT|computed\s+tomography)\b(?!-?guid)", re.I
+    r"(?<![\w/])(?:on\s+(?:the\s+)?)?(?:CT|computed\s+tomography)\b(?!-?guid)", re.I
+)
+# The name of the examination, however it is joined; " - " begins another thought: "PET - CT shows"
+_PET_CT = re.compile(
+    r"\b(?:PET(?:[-\u2010-\u2015\u2212]|\s*[/+]\s*|\s*)CT|CT(?:[-\u2010-\u2015\u2212]|\s*[/+]\s*)PET)\b",
+    re.I,
 )
 _DENIED = re.compile(r"\b(?:no|without|not|never|absence\s+of|lack\s+of)\b[^,;.]{0,30}$", re.I)
 
@@ -37,7 +42,7 @@ def claims_of(text: str, *, has_ct: bool) -> tuple[str, ...]:
     """
     if _CHANGE.search(text) or _stated(_HISTORY, text):
         return (UNSUPPORTED_CLAIM,)
-    if not has_ct and _stated(_ON_CT, text):
+    if not has_ct and _stated(_ON_CT, _PET_CT.sub("PET", text)):
         return (UNSUPPORTED_CLAIM,)
     return ()
 

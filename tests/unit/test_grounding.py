@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.codes import RIGHT
 from engine.finding import Description
 from engine.grounding import Grounded, ground
 from engine.grounding.claims import claims_of
@@ -51,7 +52,7 @@ def test_numbers_site_and_side_of_one_description(scan: Scan) -> None:
     )
     assert grounded.site is not None
     assert "lobe" in grounded.site.meaning.lower()
-    assert grounded.laterality is None or grounded.laterality.meaning == "Right"
+    assert grounded.laterality == RIGHT
     assert grounded.raw_text == text
     assert [span.kind for span in grounded.spans] == ["size2", "suv", "slice"]
 
@@ -212,7 +213,12 @@ def test_claims_that_one_scan_cannot_support(text: str, is_claim: bool) -> None:
         ("CT shows a nodule.", True),
         ("Sclerotic on the low-dose CT images.", True),
         ("Focus without CT correlate.", False),
-        ("Focus on PET/CT.", False),
+        *((f"Focus on PET{joint}CT.", False) for joint in ("/", " / ", "-", " ", "", "  ")),
+        *((f"Focus on PET{dash}CT.", False) for dash in "\u2010\u2011\u2012\u2013\u2014\u2212"),
+        ("CT/PET shows a focus.", False),
+        ("Focus on PET-CT, sclerotic on CT.", True),
+        ("Avid on PET - CT shows a nodule.", True),
+        ("On PET, CT shows a nodule.", True),
         ("Octreotide scan.", False),
     ],
 )
