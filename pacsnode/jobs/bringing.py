@@ -1,9 +1,13 @@
 """One try to bring documents to a destination."""
 
+from pathlib import Path
 from typing import Literal
+
+from pydicom import dcmread
 
 from pacsnode.delivery.cstore import send
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
+from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
@@ -28,6 +32,10 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
                 fix = "Rebuild the index with `pacsnode reindex` and restart the node."
                 return _sent("parked", f"The archive does not hold the document {uid}.", fix)
             paths.append(instance.path)
+        lines = desk.archive.decisions(order["study"])
+        for earlier in _predecessors(paths[-1]):
+            if journal.goes_first(lines, earlier, destination.name):
+                return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
         send(paths, destination, desk.settings.listen.ae_title)
     except DeliveryRejected as exc:
         return _sent("parked", str(exc), f"To fix: {exc.fix}")
@@ -37,6 +45,17 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
         return _sent("again", f"The program failed while sending: {type(exc).__name__}.")
     reach("sent")
     return _sent("delivered")
+
+
+def _predecessors(sr: Path) -> list[str]:
+    """The documents that an SR takes the place of."""
+    document = dcmread(sr, specific_tags=["PredecessorDocumentsSequence"])
+    return [
+        str(item.ReferencedSOPInstanceUID)
+        for study in document.get("PredecessorDocumentsSequence", ())
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    ]
 
 
 def _sent(outcome: Literal["delivered", "again", "parked"], *reasons: str) -> Sent:

@@ -21,8 +21,24 @@ def write(
     reasons: Sequence[str],
     **facts: Any,
 ) -> None:
-    """Write one line, stamped now."""
-    archive.write_down(Decision(study, mask, state, code, tuple(reasons), datetime.now(UTC), facts))
+    """Write one line, stamped now.
+
+    A line about a report is news of that report; where the mask has since come to stand
+    elsewhere (other inputs, a later version), it stays there.
+    """
+    line = Decision(study, mask, state, code, tuple(reasons), datetime.now(UTC), facts)
+    seed = facts.get("seed")
+    archive.write_down(line, yields_to=lambda last: seed is not None and not _is_about(last, seed))
+
+
+def is_wanted(archive: Archive, order: ReportOrder) -> bool:
+    """Whether the mask still stands where the order was given, and not everyone has the report."""
+    last = archive.decisions(order["study"], order["mask"])[-1:]
+    return any(_is_about(line, order["seed"]) and line.state != "delivered" for line in last)
+
+
+def _is_about(line: Decision, seed: str) -> bool:
+    return bool(line.facts.get("seed") == seed)
 
 
 def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -> None:
@@ -89,6 +105,15 @@ def last_report(lines: Sequence[Decision], *, but: str) -> str | None:
     """The SOPInstanceUID of the last SR that was made, other than `but`."""
     made = (line.facts.get("sr") for line in reversed(lines) if line.code == "reported")
     return next((uid for uid in made if isinstance(uid, str) and uid != but), None)
+
+
+def goes_first(lines: Sequence[Decision], sr: str, name: str) -> bool:
+    """Whether a destination is still to get this SR before those that take its place."""
+    made = next((line for line in reversed(lines) if line.facts.get("sr") == sr), None)
+    if made is None or name not in made.facts.get("destinations", ()):
+        return False
+    about = last_about(lines, made.facts["seed"], name)
+    return about is None or about.code not in (DELIVERED_TO, PARKED)
 
 
 def last_about(lines: Sequence[Decision], seed: str, name: str) -> Decision | None:

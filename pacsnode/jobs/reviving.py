@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from dbos import DBOS, WorkflowStatus, WorkflowStatusString
@@ -15,6 +16,7 @@ from pacsnode.jobs.workflows import (
     delivery_prefix,
     enqueue_delivery,
     enqueue_report,
+    tries_of,
 )
 from storage.records import Decision
 
@@ -36,15 +38,22 @@ _BROKEN = [
 
 def take_up_deliveries(desk: Desk) -> None:
     """At the start of a process: try parked deliveries once more, and start any that is missing."""
-    for line in desk.archive.latest_decisions(states=("reported", "failed")):
-        destinations = line.facts.get("destinations") if "documents" in line.facts else None
-        if not destinations:
-            continue
-        lines = desk.archive.decisions(line.study_instance_uid, line.mask_instance_uid)
-        for name in destinations:
-            about = journal.last_about(lines, line.facts["seed"], name)
+    for last in desk.archive.latest_decisions():
+        # a report goes out after those before it: behind a delivered one nothing is left
+        if last.mask_instance_uid is not None and last.state not in ("delivered", "context"):
+            lines = desk.archive.decisions(last.study_instance_uid, last.mask_instance_uid)
+            for order in _undelivered(lines):
+                _take_up(order)
+
+
+def _undelivered(lines: Sequence[Decision]) -> Iterator[DeliveryOrder]:
+    """Of every report of a mask, to every destination that it was made for."""
+    made = {line.facts["seed"]: line for line in lines if "documents" in line.facts}
+    for seed, line in made.items():
+        for name in line.facts["destinations"]:
+            about = journal.last_about(lines, seed, name)
             if about is None or about.code != journal.DELIVERED_TO:
-                _take_up(_delivery_of(line, name))
+                yield _delivery_of(line, name)
 
 
 def _take_up(order: DeliveryOrder) -> None:
@@ -52,7 +61,7 @@ def _take_up(order: DeliveryOrder) -> None:
         workflow_id_prefix=delivery_prefix(order), load_input=False, load_output=False
     )
     if not any(job.status in _ACTIVE for job in tries):
-        enqueue_delivery(order, 1 + max(map(_tries_of, tries), default=0))
+        enqueue_delivery(order, 1 + max(map(tries_of, tries), default=0))
 
 
 def _delivery_of(line: Decision, destination: str) -> DeliveryOrder:
@@ -71,15 +80,14 @@ class Reviver:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._seen: set[str] = set()
 
     def look(self) -> None:
         """Try again what may be tried, write down what is given up, forget what is long done."""
         for found in DBOS.list_workflows(status=_BROKEN, load_input=False, load_output=False):
-            if found.workflow_id not in self._seen:
-                job = DBOS.list_workflows(workflow_ids=[found.workflow_id])[0]
-                self._revive(job)
-                self._seen.add(found.workflow_id)
+            job = DBOS.list_workflows(workflow_ids=[found.workflow_id])[0]
+            self._revive(job)
+            # only now: its successor is in the file, or what became of it in the journal
+            DBOS.delete_workflows([found.workflow_id])
         self._shorten_delays()
         _forget(before=datetime.now(UTC) - FORGET_AFTER)
 
@@ -138,7 +146,3 @@ def _forget(before: datetime) -> None:
     )  # fmt: skip
     if done:
         DBOS.delete_workflows([job.workflow_id for job in done])
-
-
-def _tries_of(job: WorkflowStatus) -> int:
-    return int(job.workflow_id.rpartition(":")[2])

@@ -5,7 +5,13 @@ A try that should be repeated later ends its workflow and enqueues the next one 
 waits in the file, holds no thread, and the record of a long outage stays short.
 """
 
-from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+from dbos import (
+    DBOS,
+    SetEnqueueOptions,
+    SetWorkflowID,
+    WorkflowStatus,
+    WorkflowStatusString,
+)
 
 from pacsnode.jobs import journal
 from pacsnode.jobs.bringing import bring
@@ -50,6 +56,25 @@ def delivery_id(order: DeliveryOrder, tries: int) -> str:
     return f"{delivery_prefix(order)}{tries}"
 
 
+def start_report(order: ReportOrder) -> None:
+    """Enqueue an order, unless a try of it is still to come or under way."""
+    prefix = f"report:{order['seed']}:"
+    tries = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
+    if not tries:
+        enqueue_report(order, 1)
+    elif all(job.status == WorkflowStatusString.SUCCESS.value for job in tries):
+        # asked only now: what a try came to is written before it ends
+        lines = at_desk().archive.decisions(order["study"], order["mask"])
+        last = journal.last_of_seed(lines, order["seed"])
+        if last is not None and last.state in ("ready", "running"):
+            enqueue_report(order, 1 + max(map(tries_of, tries)))
+
+
+def tries_of(job: WorkflowStatus) -> int:
+    """Which try a job is."""
+    return int(job.workflow_id.rpartition(":")[2])
+
+
 def enqueue_report(order: ReportOrder, tries: int, delay_s: float | None = None) -> None:
     """Enqueue a try of a report; one that was enqueued before stays as it is."""
     if DBOS.get_workflow_status(report_id(order, tries)) is None:
@@ -70,7 +95,8 @@ def enqueue_delivery(order: DeliveryOrder, tries: int, delay_s: float | None = N
 @DBOS.workflow(name="report", max_recovery_attempts=CRASHES)
 def report(order: ReportOrder, tries: int) -> str:
     """Make the documents of an order and send them on their way; gives the outcome."""
-    note(order, "running", "running", [])
+    if note_running(order) is False:  # None is what an earlier version of this step recorded
+        return "not-wanted"
     reach("running-written")
     made = make_documents(order, tries)
     reach("made-recorded")
@@ -133,6 +159,18 @@ def note(order: ReportOrder, state: CaseState, code: str, reasons: list[str]) ->
     journal.write(
         at_desk().archive, order["study"], order["mask"], state, code, reasons, seed=order["seed"]
     )
+
+
+@DBOS.step(name="note", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note_running(order: ReportOrder) -> bool:
+    """Write that a report is being made; False, and nothing, where nobody waits for it now."""
+    if not journal.is_wanted(at_desk().archive, order):
+        return False
+    journal.write(
+        at_desk().archive, order["study"], order["mask"], "running", "running", [],
+        seed=order["seed"],
+    )  # fmt: skip
+    return True
 
 
 @DBOS.step(name="note_reported", retries_allowed=True, max_attempts=20, backoff_rate=1.5)

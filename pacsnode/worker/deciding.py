@@ -14,7 +14,7 @@ from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import ReportOrder
-from pacsnode.jobs.workflows import enqueue_report
+from pacsnode.jobs.workflows import start_report
 from storage.records import CaseState, Decision, Instance, Series
 
 _ALIVE: frozenset[CaseState] = frozenset({"ready", "running", "reported", "delivered"})
@@ -96,8 +96,7 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
         again = (*known.reasons, "The inputs are again those of this report.")
         desk.archive.write_down(replace(known, reasons=again, decided_at=datetime.now(UTC)))
     if known is None or known.state in ("ready", "running"):
-        # by its id a job that exists already is left alone
-        enqueue_report(_report_order(one, seed, earlier, desk), 1)
+        start_report(_report_order(one, seed, earlier, desk))
         reach("report-enqueued")
 
 

@@ -1,6 +1,6 @@
 """Archive: what is kept, what is known of it, and what was decided about it."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -182,9 +182,14 @@ class Archive:
         """Objects by standing (`kept`, `header-differs`, `quarantined`), and `studies`."""
         return self._catalog.counts()
 
-    def write_down(self, decision: Decision) -> bool:
-        """Add a line to the journal; False where it only repeats the mask's last line."""
-        return self._journal.write_down(decision)
+    def write_down(
+        self, decision: Decision, *, yields_to: Callable[[Decision], bool] = lambda _: False
+    ) -> bool:
+        """Add a line to the journal; False where it only repeats the mask's last line.
+
+        A last line that it yields to is repeated after it, in the same commit.
+        """
+        return self._journal.write_down(decision, yields_to=yields_to)
 
     def decisions(
         self, study_instance_uid: str, mask_instance_uid: str | None = None

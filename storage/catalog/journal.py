@@ -1,6 +1,6 @@
 """The journal of decisions: lines are added, never changed."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Engine, func, insert, select
 
@@ -15,8 +15,13 @@ class Journal:
     def __init__(self, database: Engine) -> None:
         self._database = database
 
-    def write_down(self, decision: Decision) -> bool:
-        """Add a line; False where it says what the mask's last line says already."""
+    def write_down(
+        self, decision: Decision, *, yields_to: Callable[[Decision], bool] = lambda _: False
+    ) -> bool:
+        """Add a line; False where it says what the mask's last line says already.
+
+        A last line that it yields to is repeated after it: it is still where the mask stands.
+        """
         row = decision_row(decision)
         last = (
             select(decisions)
@@ -28,12 +33,18 @@ class Journal:
             .limit(1)
         )
         with writing(self._database) as connection:
-            before = connection.execute(last).mappings().first()
+            before = connection.execute(last).first()
             if before is not None and all(
-                before[column] == row[column] for column in ("state", "code", "reasons", "facts")
+                getattr(before, column) == row[column]
+                for column in ("state", "code", "reasons", "facts")
             ):
                 return False
             connection.execute(insert(decisions), row)
+            if before is not None and yields_to(decision_of(before)):
+                again = {column: getattr(before, column) for column in row}
+                connection.execute(
+                    insert(decisions), again | {"decided_at_us": row["decided_at_us"]}
+                )
             return True
 
     def decisions(

@@ -1,14 +1,26 @@
 """Delivery as durable jobs: put off while a destination is down, parked when it refuses."""
 
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pacsnode.jobs.desk import Backoff
+from tests.makers import make_seg
 from tests.peers import Arrived, Receiver, free_port
-from tests.story.small import Site, SmallStudy, reports_at, settings_for, site, small_study
+from tests.story.small import (
+    HOT,
+    Site,
+    SmallStudy,
+    predecessors,
+    reports_at,
+    settings_for,
+    site,
+    small_study,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
@@ -139,6 +151,80 @@ def test_the_job_file_holds_json_and_no_patient(tmp_path: Path) -> None:
     assert study.mask_uid in dump
     for identity in ("Phantom", "MADE-1", "19600101", "ACC-1"):
         assert identity not in dump
+
+
+def test_a_revision_waits_for_the_report_that_it_replaces(tmp_path: Path) -> None:
+    study = small_study("in order")
+    taken: list[str] = []
+    free = threading.Event()
+
+    def busy(one: Arrived) -> int:
+        if not free.is_set():
+            return OUT_OF_RESOURCES
+        taken.append(one.sop_instance_uid)
+        return 0x0000
+
+    with Receiver(answer=busy) as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=Backoff(first_s=6, cap_s=6)) as here:
+            here.send([*study.pet[:-1], *study.ct, study.seg])
+            here.work_until(lambda: "delivery-postponed" in _codes(here, study), what="a try")
+            free.set()
+            here.send(study.pet[-1:])
+            here.work_until(lambda: len(taken) == 2, what="both")
+            here.work_until(lambda: here.state(study) == "delivered", what="the end")
+            revision = here.lines(study)[-1].facts["sr"]
+            found = reports_at(receiver)
+    assert taken == [*predecessors(found[revision]), revision]
+
+
+def test_reports_that_a_lost_job_file_forgot_go_out_in_their_order(tmp_path: Path) -> None:
+    study = small_study("both")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        (there,) = settings.destinations
+        closed = there.model_copy(update={"port": free_port()})
+        with site(settings.model_copy(update={"destinations": (closed,)}), backoff=QUICK) as here:
+            here.send([*study.pet[:-1], *study.ct, study.seg])
+            here.work_until(lambda: "delivery-postponed" in _codes(here, study), what="a try")
+            here.send(study.pet[-1:])
+            here.work_until(lambda: len(_made(here, study)) == 2, what="the revision")
+            made = _made(here, study)
+            here.work_for(1)
+        for file in tmp_path.glob("jobs.sqlite*"):
+            file.unlink()
+        with site(settings, backoff=QUICK) as here:
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+            assert here.lines(study)[-1].facts["sr"] == made[1]
+    assert [one.sop_instance_uid for one in receiver.arrived] == made
+
+
+def _made(here: Site, study: SmallStudy) -> list[str]:
+    lines = here.lines(study)
+    return list(dict.fromkeys(line.facts["sr"] for line in lines if line.code == "reported"))
+
+
+def test_a_mask_that_was_superseded_stays_so_when_its_report_is_delivered(tmp_path: Path) -> None:
+    study = small_study("stays", ContentTime="110000")
+    lesion = np.zeros((len(study.pet), 16, 16), bool)
+    lesion[HOT] = True
+    later = make_seg(
+        {"Lesion": lesion}, study.pet, series="seg stays", ContentTime="113000",
+        SOPInstanceUID="2.25.97", SeriesInstanceUID="2.25.98",
+    )  # fmt: skip
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        (there,) = settings.destinations
+        closed = there.model_copy(update={"port": free_port()})
+        with site(settings.model_copy(update={"destinations": (closed,)}), backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: "delivery-postponed" in _codes(here, study), what="a try")
+            here.send([later])
+            here.work_until(lambda: here.state(study) == "superseded", what="the step back")
+        with site(settings, backoff=QUICK) as here:
+            here.work_until(lambda: len(reports_at(receiver)) == 2, what="both reports")
+            here.work_until(lambda: "delivered" in _codes(here, study), what="its lines")
+            assert here.state(study) == "superseded"
 
 
 @pytest.mark.parametrize("tries", [1, 2, 8, 500])

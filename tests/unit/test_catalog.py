@@ -246,6 +246,20 @@ def test_the_journal_only_grows_and_never_repeats_itself(archive: Archive) -> No
     assert archive.latest_decisions(()) == ()
 
 
+def test_a_line_that_yields_leaves_the_mask_where_it_stands(archive: Archive) -> None:
+    stands = _decision(state="superseded")
+    late = _decision(state="reported", code="delivered-to", decided_at=datetime.now(UTC))
+    assert archive.write_down(late, yields_to=lambda _: True), "there is nothing to yield to"
+    assert archive.write_down(stands)
+    assert archive.write_down(late, yields_to=lambda last: last.state == "superseded")
+    lines = archive.decisions("1.2", "1.2.3")
+    assert [one.state for one in lines] == ["reported", "superseded", "reported", "superseded"]
+    assert replace(lines[3], decided_at=stands.decided_at) == lines[1]
+    assert lines[3].decided_at == late.decided_at
+    assert archive.write_down(late, yields_to=lambda last: last.code == "other")
+    assert [one.state for one in archive.decisions("1.2", "1.2.3")][4:] == ["reported"]
+
+
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_times_survive_to_the_microsecond(stamp: datetime) -> None:
     assert moment(microseconds(stamp)) == stamp
