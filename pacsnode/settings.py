@@ -42,6 +42,7 @@ def _compiles(pattern: str) -> str:
 _SECRETS = frozenset({"PACSNODE_ENDPOINT_KEY"})
 
 AETitle = Annotated[str, StringConstraints(pattern=r"^[ -\[\]-~]{1,16}$", strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Regex = Annotated[str, AfterValidator(_compiles)]
 ModelFolder = Annotated[
@@ -67,10 +68,18 @@ class Peer(_Section):
 class Destination(_Section):
     """Where reports go, by C-STORE."""
 
-    name: str = Field(description="What status, log and journal call it")
+    name: Name = Field(description="What status, log and journal call it; no two alike")
     ae_title: AETitle = Field(description="The AE title it answers to")
     host: str = Field(description="Its host name or address")
     port: Port = Field(description="Its port")
+
+
+def _by_their_names(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
+    names = [destination.name for destination in destinations]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two are called {name!r}, and deliveries go by the name")
+    return destinations
 
 
 class Listen(_Section):
@@ -270,7 +279,7 @@ class Settings(BaseSettings):
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")
     report: ReportSection = Field(default=ReportSection(), description="Our documents")
-    destinations: tuple[Destination, ...] = Field(
+    destinations: Annotated[tuple[Destination, ...], AfterValidator(_by_their_names)] = Field(
         default=(), description="Where reports are sent, each on its own"
     )
 

@@ -61,6 +61,14 @@ def test_settings_made_in_code_do_not_look_at_the_environment(
     assert Settings().listen.port == 11112
 
 
+TWO_OF_ONE_NAME = """
+destinations = [
+    {name = "PACS", ae_title = "A", host = "a.example", port = 104},
+    {name = "PACS ", ae_title = "B", host = "b.example", port = 104},
+]
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -76,6 +84,8 @@ def test_settings_made_in_code_do_not_look_at_the_environment(
         ("[describe]\ndescriber = 'petar'", "needs the folder of its `model`"),
         ("[describe]\ndescriber = 'oracle'", "Setting 'describe.describer'"),
         ("[describe]\nmodle = '/m'", "the nearest known one is 'describe.model'"),
+        ("[[destinations]]\nname = ' '\nhost = 'h'\nport = 1", "Setting 'destinations.name'"),
+        (TWO_OF_ONE_NAME, "Setting 'destinations': Value error, two are called 'PACS'"),
         ("listen = 3", "Setting 'listen'"),
         ("[listen", "is not valid TOML"),
     ],
