@@ -219,9 +219,15 @@ class Recipe(_Section):
 
     model: Network
     data: Material
-    stage: tuple[Stage, ...] = Field(min_length=1)
+    stage: tuple[Stage, ...] = ()
     held_out: HeldOut = HeldOut()
     run: Run = Run()
+
+    @model_validator(mode="after")
+    def _has_a_stage(self) -> Self:
+        if not self.stage:
+            raise ValueError("a [[stage]] is wanted")
+        return self
 
     @model_validator(mode="after")
     def _keeps_apart(self) -> Self:

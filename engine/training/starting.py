@@ -18,7 +18,10 @@ from engine.petar.released_config import NO_IDS, read_json
 from engine.training.recipe import LanguageSizes, Phantoms, Recipe, VisionSizes
 from engine.training.vocabulary import phantom_words, train_tokenizer
 
-SPREAD = 0.02  # standard deviation of new weights
+EMBEDDING_SPREAD = 0.02  # standard deviation of words, positions and the class token
+_ONTO_THE_STREAM = (
+    "out_proj.weight", "linear2.weight", "o_proj.weight", "down_proj.weight",
+)  # fmt: skip
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "added_tokens.json",
     "special_tokens_map.json", "chat_template.jinja",
@@ -123,7 +126,12 @@ def _new_config(
 
 
 def _new_network(config: dict[str, Any], sizes: VisionSizes, seed: int) -> PetarNetwork:
-    """Truncated normal weights, biases zero, norms one."""
+    """Truncated normal weights, biases zero, norms one.
+
+    Linear layers spread by the number of their inputs, those that add to the residual stream less
+    with its depth. The usual 0.02 for all suits widths near 2000: a narrow network that begins so
+    looks at nothing for a long time.
+    """
     names = (
         "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
         "num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_theta",
@@ -142,8 +150,14 @@ def _new_network(config: dict[str, Any], sizes: VisionSizes, seed: int) -> Petar
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in network.named_parameters():
-            if weight.ndim > 1:
-                nn.init.trunc_normal_(weight, std=SPREAD, generator=generator)
-            else:
+            if weight.ndim == 1:
                 weight.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+                continue
+            std = EMBEDDING_SPREAD
+            if weight.ndim == 2 and "embed_tokens" not in name:
+                std = weight.shape[1] ** -0.5
+            if name.endswith(_ONTO_THE_STREAM):
+                depth = sizes.depth if name.startswith("towers") else config["num_hidden_layers"]
+                std *= (2 * depth) ** -0.5
+            nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std, generator=generator)
     return network
