@@ -21,14 +21,14 @@ import numpy as np
 
 from engine.acquisition import SuvConversion
 from engine.cohort.dataset import Example, lesions_of
-from engine.cohort.pairs_records import side_in, split_of, study_name
+from engine.cohort.pairs_records import split_of, study_name
 from engine.cohort.plain import plain_acquisition
 from engine.cohort.record import NAME, SPLITS, Record, numbers_of
+from engine.cohort.said import grade_in, side_in
 from engine.cohort.stored import read_array
 from engine.errors import EngineError, GridMismatch, Unreadable
 from engine.geometry import Grid
 from engine.grounding.sites import site_of
-from engine.grounding.uptake import INTENSE, MILD, MODERATE, grades_in
 from engine.lesion import Segment
 from engine.measuring.lesions import measure
 from engine.volume import ImageReference, Mask, Scan, Volume
@@ -54,7 +54,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("pet", "mask", "text", "suv_max")
 _SPLITS = {"val": "validation", "valid": "validation", "dev": "validation", "testing": "test",
            "training": "train"}  # fmt: skip
-_GRADES = {MILD: "mild", MODERATE: "moderate", INTENSE: "intense"}
 
 THERE_ALREADY, ANOTHER_LESION = "there-already", "another-lesion"
 
@@ -213,7 +212,6 @@ def _example(told: _Row, scan: Scan, images: Path) -> Example:
     located = site_of(row["text"])
     if located.name is None:
         located = site_of(", ".join(filter(None, (row.get("subsite"), row.get("organ")))))
-    grades = grades_in(row["text"])
     record = Record(
         study_id=told.study_id,
         lesion_id=told.lesion_id,
@@ -222,7 +220,7 @@ def _example(told: _Row, scan: Scan, images: Path) -> Example:
         organ_group=located.organ_group,
         region=located.region or site_of(row.get("region", "")).region,
         laterality=side_in(located),
-        uptake=_GRADES.get(grades[0]) if grades else None,  # type: ignore[arg-type]
+        uptake=grade_in(row["text"]),
         interpretation=None,
         text=row["text"],
         measured=measured,

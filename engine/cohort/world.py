@@ -13,7 +13,14 @@ from engine.cohort.body import Habitus, draw_habitus, make_body
 from engine.cohort.body_parts import Part
 from engine.cohort.body_shapes import Ellipsoid
 from engine.cohort.body_tissues import FDG, SHORT_NAMES, densities, uptakes
-from engine.cohort.dataset import Example, Record, numbers_of, write_example, write_regions
+from engine.cohort.dataset import (
+    Example,
+    Record,
+    numbered_from_the_head,
+    numbers_of,
+    write_example,
+    write_regions,
+)
 from engine.cohort.headers import uid_of
 from engine.cohort.plain import plain_acquisition
 from engine.cohort.sentences import Told, finding
@@ -252,12 +259,11 @@ def _scan(
     name = world_name(seed, is_shifted=options.is_shifted)
     frame = uid_of(name, "frame of reference")
     count = len(pet)
-    numbers = range(count, 0, -1) if stance.rises else range(1, count + 1)
     slices = tuple(
         ImageReference(
             PositronEmissionTomographyImageStorage, uid_of(name, f"PET {number}"), None, number
         )
-        for number in numbers
+        for number in numbered_from_the_head(pet_grid)
     )
     nowhere = tuple(ImageReference("", "", None, None) for _ in range(len(ct)))
     placed = Grid(pet_grid.shape, pet_grid.affine, frame)

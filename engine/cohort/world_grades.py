@@ -1,17 +1,16 @@
 """How hot a finding is to be, and how a report calls what was measured of it."""
 
 import math
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.cohort.said import GRADES, Grade
 from engine.cohort.world_images import Float
 from engine.cohort.world_places import Place
 from engine.geometry import Grid
-from engine.grounding.uptake import INTENSE, MODERATE, SPHERE_MM, grade_of
+from engine.grounding.uptake import SPHERE_MM, grade_of
 
-Grade = Literal["mild", "moderate", "intense"]
 _SPHERES = 12
 _OFTEN_REACTIVE = frozenset(
     {"hilar LN", "axillary LN", "inguinal LN", "level II LN", "level IB LN"}
@@ -52,8 +51,7 @@ def interpretation_of(where: Place, grade: Grade) -> str:
 
 def grade_called(suv_max: float, liver: float) -> Grade:
     """The grade against the liver: docs/reference/phantom-world.md."""
-    grade = grade_of(suv_max, liver, None)
-    return "intense" if grade == INTENSE else "moderate" if grade == MODERATE else "mild"
+    return GRADES[grade_of(suv_max, liver, None)]
 
 
 def liver_reference(

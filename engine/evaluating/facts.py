@@ -2,17 +2,16 @@
 
 from dataclasses import astuple, dataclass, fields
 
-from engine.codes import BILATERAL, LEFT, RIGHT, same
 from engine.cohort.record import Record
+from engine.cohort.said import GRADES, side_in
 from engine.evaluating.interpretation import interpretation_in
 from engine.grounding.site_table import table
 from engine.grounding.sites import Located, site_of
-from engine.grounding.uptake import INTENSE, MILD, MODERATE, NONE, grades_in
+from engine.grounding.uptake import grades_in
 
 NO_SIDE = "none"  # the laterality of a place that is told without a side
 UNSAID = "not said"  # how an absent value is shown; no fact has it as a value
-_GRADES = {NONE: "none", MILD: "mild", MODERATE: "moderate", INTENSE: "intense"}
-_SIDES = {"left": LEFT, "right": RIGHT, "bilateral": BILATERAL}
+NO_UPTAKE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def facts_in(text: str) -> Facts:
         organ=located.organ_group,
         region=located.region,
         laterality=_side_in(located),
-        uptake=_GRADES[grades[0]] if grades else None,
+        uptake=GRADES.get(grades[0], NO_UPTAKE) if grades else None,
         interpretation=interpretation_in(text),
     )
 
@@ -78,9 +77,8 @@ def are_known(known: Facts) -> bool:
 
 
 def _side_in(located: Located) -> str | None:
-    if located.laterality is not None:
-        return next((name for name, code in _SIDES.items() if same(located.laterality, code)), None)
-    site = table().get(located.name or "")
-    if site is None:
-        return None  # nothing said of a place is nothing said of its side
-    return site.side if site.side in ("left", "right") else NO_SIDE
+    side = side_in(located)
+    if side is not None or located.laterality is not None:
+        return side
+    # nothing said of a place is nothing said of its side
+    return NO_SIDE if located.name in table() else None
