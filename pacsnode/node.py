@@ -17,6 +17,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.intake.association import Listener
 from pacsnode.jobs.model_status import read_model_status
 from pacsnode.settings import Settings
+from pacsnode.worker import REFUSED
 from storage.archive import Archive
 
 Address = tuple[str, int]
@@ -25,7 +26,6 @@ FIRST_RESTART_S = 0.2
 LONGEST_RESTART_S = 30.0
 STABLE_S = 60.0  # a worker that lived so long starts anew with the first pause
 STOP_WITHIN_S = 15.0
-REFUSED = 78  # how a worker ends whose model cannot serve
 
 
 class Node:

@@ -9,10 +9,9 @@ import sys
 from pacsnode import log
 from pacsnode.errors import BadSettings, NodeError
 from pacsnode.settings import Settings
+from pacsnode.worker import REFUSED
 from pacsnode.worker.lifeline import Lifeline
 from storage.errors import StorageError
-
-REFUSED = 78  # EX_CONFIG of sysexits.h
 
 
 def main() -> int:
