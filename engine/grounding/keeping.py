@@ -95,9 +95,10 @@ _SCORE = (
 )
 # An uptake of "level 6" is an uptake of 6; but "6.3 SUV at level 6" has its number.
 _LEADS_TO_VALUE = re.compile(
-    rf"(?:(?P<suv>{SUV_PHRASE})(?:[\s:=~<>\u2264\u2265\u2248-]|\b(?:of|at|about|approximately|up|to|level"
-    r"|is|was|measur(?:es|ing|ed)|reach(?:es|ing|ed)|around|roughly|nearly|than|greater|less)\b)*"
-    r"|\buptake(?:\s+(?:value|level))?\s*(?:[:=]|\b(?:is|was|measur(?:es|ing|ed)|reach(?:es|ing|ed))\b)"
+    rf"(?:(?P<suv>{SUV_PHRASE})"
+    r"(?:[\s:=~<>\u2264\u2265\u2248-]|\b(?:of|(?<!: )at|about|up|to|level"
+    r"|approximately|is|was|measur(?:es|ing|ed)|reach(?:es|ing|ed)|around|roughly|nearly|than|greater|less)\b)*"
+    r"|\buptake(?:\s+(?:value|level))?\s*(?:\b(?:is|was|measur(?:es|ing|ed)|reach(?:es|ing|ed))\b)"
     r"(?:[\s:=~-]|\b(?:at|of|up|to|about|approximately|level)\b)*)$",
     re.I,
 )

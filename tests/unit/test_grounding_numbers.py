@@ -117,7 +117,8 @@ def check_everything(sentence: Sentence, measured: Measured, known: set[str]) ->
     )
     for at, character in enumerate(sentence.text):
         if character.isnumeric() or character == "#":
-            assert any(span.start <= at < span.end for span in spans), f"no span has [{at}]"
+            holding = [span for span in spans if span.start <= at < span.end]
+            assert len(holding) == 1, f"[{at}] is in {holding}"
 
 
 @given(descriptions())
