@@ -1,13 +1,8 @@
 """A real study from a real sender to a real PACS, judged by other people's tools."""
 
 import json
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,37 +12,13 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from tests.peers import LOOPBACK, Orthanc, storescu, wait_until
+from tests.story.serve import port_of, serving
 from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
 ASSOCIATIONS = 4
 DRAWN_ON_PET = "RTSTRUCT_PET.dcm"
-
-
-@contextmanager
-def serving(home: Path, orthanc: Orthanc) -> Iterator[int]:
-    """`pacsnode serve` on a free port, ended as a service manager ends it."""
-    command = [
-        sys.executable, "-P", "-m", "pacsnode", "serve", "--home", str(home), "--port", "0",
-        "--quiet-s", "3", "--destination", f"{orthanc.ae_title}@{LOOPBACK}:{orthanc.port}",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"PACSNODE_LOG_LEVEL": "error"},
-    )
-    assert process.stderr is not None
-    try:
-        said = process.stderr.readline().decode()
-        assert said.startswith("Listening on"), said
-        yield int(said.rpartition(":")[2])
-        process.terminate()
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 def test_a_real_study_over_four_associations_comes_back_as_reports_and_segmentations(
@@ -58,11 +29,16 @@ def test_a_real_study_over_four_associations_comes_back_as_reports_and_segmentat
     random.Random(3).shuffle(files)
     parts = [files[n::ASSOCIATIONS] for n in range(ASSOCIATIONS)]
     with Orthanc(tmp_path / "orthanc") as orthanc:
-        with serving(tmp_path / "home", orthanc) as port:
+        there = f"{orthanc.ae_title}@{LOOPBACK}:{orthanc.port}"
+        options = ("--port", "0", "--quiet-s", "3", "--destination", there)
+        with serving(tmp_path / "home", *options) as node:
+            port = port_of(node)
             with ThreadPoolExecutor(ASSOCIATIONS) as senders:
                 sent = list(senders.map(lambda part: storescu(port, part), parts))
             assert [one.returncode for one in sent] == [0] * ASSOCIATIONS
             wait_until(lambda: len(orthanc.instances()) >= 4, within_s=90, what="four documents")
+            node.terminate()  # as a service manager ends it
+            assert node.wait(30) == 0
         arrived = [dcmread(BytesIO(orthanc.file(one))) for one in orthanc.instances()]
     classes = sorted(str(one.SOPClassUID) for one in arrived)
     assert classes == sorted([Comprehensive3DSRStorage, SegmentationStorage] * 2)

@@ -2,13 +2,8 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +28,13 @@ from pacsnode.settings import Describe, Settings
 from pacsnode.worker.running import working
 from tests.model.checkpoints import make_checkpoint
 from tests.peers import LOOPBACK, Receiver, storescu, wait_until
+from tests.story.serve import port_of, serving
 from tests.story.small import reports_at, settings_for, site, small_study
 from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
+
+ANY_PORT = ("--port", "0", "--quiet-s", "1")
 
 SAYS = "Intense uptake in the left thigh, measuring 9.1 x 8.7 cm with SUV max 5.3."
 PROMPT = "What structure is highlighted by the mask?"
@@ -52,26 +50,6 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(toy: Path, **more: Any) -> dict[str, Any]:
     return {"describer": "petar", "model": toy, "device": "cpu", **more}
-
-
-@contextmanager
-def serving(home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`pacsnode serve` on a free port."""
-    command = [
-        sys.executable, "-P", "-m", "pacsnode", "serve", "--home", str(home), "--port", "0",
-        "--quiet-s", "1", *options,
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PACSNODE_LOG_LEVEL": "error", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
 
 
 def judged(report: Dataset, path: Path) -> Dataset:
@@ -112,11 +90,8 @@ def test_a_real_study_comes_back_in_the_models_words_with_measured_numbers(
     home = tmp_path / "home"
     with Receiver() as receiver:
         destination = f"{receiver.ae_title}@{LOOPBACK}:{receiver.port}"
-        with serving(home, "--model", str(toy), "--destination", destination) as node:
-            assert node.stderr is not None
-            said = node.stderr.readline()
-            assert said.startswith("Listening on"), said
-            assert storescu(int(said.rpartition(":")[2]), files).returncode == 0
+        with serving(home, *ANY_PORT, "--model", str(toy), "--destination", destination) as node:
+            assert storescu(port_of(node), files).returncode == 0
             wait_until(lambda: reports_at(receiver), within_s=90, what="the report")
             status = json.loads((home / "model.json").read_text())
         (arrived,) = reports_at(receiver).values()
@@ -236,7 +211,7 @@ def test_a_refused_folder_ends_serve_with_its_message(tmp_path: Path) -> None:
         del tensors["model.norm.weight"]
 
     broken = make_checkpoint(tmp_path / "broken", change=lose_a_key)
-    with serving(tmp_path / "home", "--model", str(broken)) as node:
+    with serving(tmp_path / "home", *ANY_PORT, "--model", str(broken)) as node:
         _, said = node.communicate(timeout=90)
     assert node.returncode == 2
     assert "model.norm.weight" in said
