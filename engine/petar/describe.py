@@ -11,6 +11,7 @@ from engine.finding import Description, ModelIdentity, Unable
 from engine.lesion import Lesion
 from engine.petar.admission import reason_against_lesion, reason_against_scan, trained_tracer
 from engine.petar.batching import Batches, is_out_of_memory
+from engine.petar.blanking import blanked, without
 from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import PETAR_RELEASE, Profile
 from engine.petar.focus import PreparedStudy, prepare, views_of
@@ -39,7 +40,8 @@ class Petar:
         self._writer = Writer(checkpoint, prompt, self.options)
         self._device, self._dtype = checkpoint.device, checkpoint.dtype
         self._vision = checkpoint.network.config.vision
-        self.identity: ModelIdentity = checkpoint.identity(profile=profile.name, prompt=prompt)
+        who = checkpoint.identity(profile=profile.name, prompt=prompt)
+        self.identity: ModelIdentity = without(who, self.options.blank)
         caches = self.options.caches
         self._studies: Shelf[PreparedStudy] = Shelf(
             caches.studies, lambda study: study.pet.nbytes + study.ct.nbytes
@@ -98,7 +100,7 @@ class Petar:
         if not self._results.limit_bytes:
             return None
         who, options = self.identity, self.options
-        how = (options.max_new_tokens, options.min_new_tokens, options.ct_of_air)
+        how = (options.max_new_tokens, options.min_new_tokens, options.ct_of_air, options.blank)
         model = (who.weights_sha256, who.profile, who.prompt, who.dtype, who.device)
         return (study.digest, digest_of_mask(lesion.segment.mask), *model, *how)
 
@@ -106,7 +108,8 @@ class Petar:
         """The views of a lesion, in the network's type on its device. Raises Unseeable."""
         with torch.inference_mode():
             found = views_of(study.prepared(), lesion.segment.mask, self._profile, self._vision)
-            views = as_type(found.views, self._device, self._dtype)
+            views = blanked(found.views, self.options.blank)
+            views = as_type(views, self._device, self._dtype)
         return Seen(views, (study.digest, found.window), found.warnings)
 
     def _prepared(self, study: "_Study") -> PreparedStudy:

@@ -1,9 +1,9 @@
 """How PETAR is run, and the few choices that change its words.
 
-What the network computes for a lesion depends on `prompt`, `max_new_tokens`, `min_new_tokens` and
-`ct_of_air` alone. `deadline_s` and `allow_untrained_tracers` decide whether there are words at all;
-the rest decides how fast they come and how much memory they take, and changes the network's values
-by no more than the rounding of other batch sizes and kernels.
+What the network computes for a lesion depends on `prompt`, `max_new_tokens`, `min_new_tokens`,
+`ct_of_air` and `blank` alone. `deadline_s` and `allow_untrained_tracers` decide whether there are
+words at all; the rest decides how fast they come and how much memory they take, and changes the
+network's values by no more than the rounding of other batch sizes and kernels.
 """
 
 from dataclasses import dataclass, replace
@@ -34,6 +34,7 @@ class Options:
     deadline_s: float | None = 600.0  # for a lesion, from when its batch begins
     prompt: str | None = None
     ct_of_air: bool = False  # describe without a CT as if it were all air
+    blank: tuple[str, ...] = ()  # of `blanking.BLANKS`: views that are all zero
     allow_untrained_tracers: bool = False
     has_fixed_cache: bool | None = None  # keys and values in place, with CUDA graphs on a GPU
     caches: CacheLimits = CacheLimits()
