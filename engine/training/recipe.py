@@ -199,10 +199,11 @@ class Stage(_Section):
 
 
 class Run(_Section):
-    """How it is run. Only seed and block change what is learnt."""
+    """How it is run. Only seed, block and passes change what is learnt."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     block: Positive = 8  # studies whose examples are shuffled together
+    passes: Positive = 1  # how often a block is learnt before the next one: to make it takes time
     device: str = "auto"
     precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 on a GPU, float32 on a CPU
     threads: Positive | None = None  # of the network; the rest of the machine makes examples

@@ -46,7 +46,8 @@ class Training:
         self.student = student_of(recipe)
         self.student.network.to(self._device)
         self._studies: Studies = studies_to_learn(recipe)
-        self._writer = _writer(recipe, self.student)
+        self.writer = _writer(recipe, self.student)
+        self.held_out = held_out_bundles(recipe, self.student.network.config.vision)
         self._examiner = self._make_examiner()
 
     def follow(self, *, resume: bool = False) -> Progress:
@@ -117,7 +118,7 @@ class Training:
     def _step(
         self, stage: Stage, lesson: Lesson, optimiser: Any, schedule: LRScheduler, picked: Picked
     ) -> float:
-        batch = self._writer.batch(picked)
+        batch = self.writer.batch(picked)
         seen = batch.seen.on(self._device)
         loss = lesson(seen, batch.ids.to(self._device), batch.targets.to(self._device))
         self._accelerator.backward(loss)
@@ -161,12 +162,11 @@ class Training:
                 self._say(f"    wanted: {known}\n    said:   {words}")
 
     def _make_examiner(self) -> Examiner:
-        bundles = held_out_bundles(self.recipe, self.student.network.config.vision)
-        count = sum(map(len, bundles))
+        count = sum(map(len, self.held_out))
         self._say(f"{count} held-out questions")
         stops = frozenset(self.student.stop_ids)
         most = self.recipe.held_out.max_new_tokens
-        return Examiner(bundles, self._writer, self.student.tokenizer, stops, most)
+        return Examiner(self.held_out, self.writer, self.student.tokenizer, stops, most)
 
     def _account(self, finished: bool) -> dict[str, Any]:
         progress = self.progress

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from engine.cohort.dataset import read_records
@@ -15,6 +14,7 @@ from engine.petar.checkpoint import load_checkpoint
 from engine.petar.config import PROFILES, PetarConfig, VisionConfig
 from engine.petar.model import PetarNetwork
 from engine.petar.released_config import NO_IDS, read_json
+from engine.training.new_weights import initialise
 from engine.training.recipe import LanguageSizes, Phantoms, Recipe, VisionSizes
 from engine.training.vocabulary import phantom_words, train_tokenizer
 
@@ -147,20 +147,7 @@ def _new_network(config: dict[str, Any], sizes: VisionSizes, seed: int) -> Petar
             language | NO_IDS | {"tie_word_embeddings": False},
         )
     )  # fmt: skip
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            if weight.ndim == 1:
-                weight.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-                continue
-            std = EMBEDDING_SPREAD
-            if weight.ndim == 2 and "embed_tokens" not in name:
-                std = weight.shape[1] ** -0.5
-            if name.endswith(_ONTO_THE_STREAM):
-                depth = sizes.depth if name.startswith("towers") else config["num_hidden_layers"]
-                std *= (2 * depth) ** -0.5
-            nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std, generator=generator)
-        _let_marks_add_up(network, generator)
+    initialise(network, seed)
     return network
 
 

@@ -93,15 +93,17 @@ class Stream:
             block, done = block + 1, 0
 
     def _cut(self, rows: Picked, block: int) -> list[Picked]:
-        """Shuffled and cut into batches that are as even as can be, none too large."""
+        """Shuffled for each pass and cut into batches that are even, none too large."""
         if not rows:
             return []
-        order = np.random.default_rng([self.bundles.recipe.run.seed, 4, block]).permutation(
-            len(rows)
-        )
-        return [
-            [rows[at] for at in part] for part in np.array_split(order, -(-len(rows) // self.batch))
-        ]
+        run = self.bundles.recipe.run
+        rng = np.random.default_rng([run.seed, 4, block])
+        batches = []
+        for _ in range(run.passes):
+            order = rng.permutation(len(rows))
+            parts = np.array_split(order, -(-len(rows) // self.batch))
+            batches += [[rows[at] for at in part] for part in parts]
+        return batches
 
     def _loader(self, first: int) -> DataLoader[Bundle]:
         run = self.bundles.recipe.run
