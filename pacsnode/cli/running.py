@@ -20,7 +20,7 @@ from pacsnode.cli.application import (
     print_json,
     settings_from,
 )  # fmt: skip
-from pacsnode.cli.folders import ModelFolder
+from pacsnode.cli.folders import ModelFolder, existing
 
 if TYPE_CHECKING:
     from pacsnode.replay.run import Outcome
@@ -213,11 +213,27 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Keep the made study, the node's home and the report."),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Checkpoint folder instead of the demonstration model.",
+            parser=existing,
+            show_default=False,
+        ),
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="Let the template write, and load no model.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """See a made whole-body PET/CT go through the node over DICOM, and check its numbers."""
+    """See made PET/CT studies go through the node over DICOM: checked numbers, a model's words."""
+    from engine.petar.shipped import demonstration_folder
     from pacsnode import log
     from pacsnode.demo import run_demo
 
+    shipped = demonstration_folder()
+    if model is None and shipped.is_dir():
+        model = shipped
     log.set_up("error")
-    raise typer.Exit(run_demo(keep, as_json=as_json))
+    raise typer.Exit(run_demo(keep, None if template else model, as_json=as_json))

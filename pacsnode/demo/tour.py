@@ -21,17 +21,43 @@ from rich.text import Text
 
 from pacsnode.demo.peers import LOOPBACK, RECEIVER, NotSent, receiving, send_study
 from pacsnode.demo.truth import Compared, compare
+from pacsnode.demo.words import (
+    Described,
+    Patient,
+    described,
+    draw_with_words,
+    in_words,
+    make_patient,
+)
 from pacsnode.errors import BadSettings
 from pacsnode.node import Node
-from pacsnode.settings import Settings, read_settings
+from pacsnode.settings import Destination, Settings, read_settings
 
 if TYPE_CHECKING:
     from engine.cohort.phantom import PhantomStudy
     from engine.report.read import ReadReport
 
-STUDY, HOME, REPORT = "study", "home", "report"  # subfolders of what is kept
+STUDY, PATIENT, HOME, REPORT = "study", "patient", "home", "report"  # subfolders of what is kept
+SHOWN = (
+    ("suv_max", "SUVmax {:.1f}"), ("volume_cm3", "{:.1f} cm3"), ("long_axis_mm", "{:.0f} mm"),
+)  # fmt: skip
 QUIET_S = 2.0
-REPORT_WITHIN_S = 180.0
+REPORT_WITHIN_S = 300.0
+NO_MODEL = "Without a model the template writes the words, of measurements alone."
+DEMONSTRATION = (
+    "PETAR's words, of images and mask alone, with the measured numbers put in. This model is a"
+    " demonstration trained on synthetic phantoms, not for clinical use."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the model made of a study of the world it was trained on."""
+
+    sr: Path
+    picture: Path
+    lesions: tuple[Described, ...]
+    lesion_seconds: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +70,31 @@ class Toured:
     compared: tuple[Compared, ...]
     seconds: dict[str, float]
     sender: str
+    words: Words | None  # where a model wrote
 
     @property
     def agrees(self) -> bool:
         return bool(self.compared) and all(each.agrees for each in self.compared)
 
 
-def run_demo(keep: Path | None, *, as_json: bool = False) -> int:
-    """Run the tour and print it; exit code 0 when every number agrees with the truth."""
+def run_demo(keep: Path | None, model: Path | None, *, as_json: bool = False) -> int:
+    """Run the tour and print it; exit code 0 when every number agrees with the truth.
+
+    `model`: the checkpoint folder that writes the words; None lets the template write.
+    """
     console = Console(stderr=as_json, highlight=False, markup=False, emoji=False)
     if keep is not None:
         _check_free(keep)
     out = keep or Path(tempfile.mkdtemp(prefix="pacsnode-demo-"))
     try:
-        toured = _tour(out, console)
+        toured = _tour(out, model, console)
     except (NotSent, queue.Empty) as exc:
         said = str(exc) or f"No report came within {REPORT_WITHIN_S:.0f} s."
         console.print(said, style="red")
         return 1
     finally:
         if keep is None:
-            for part in (STUDY, HOME):
+            for part in (STUDY, PATIENT, HOME):
                 shutil.rmtree(out / part, ignore_errors=True)
     if as_json:
         typer.echo(_as_json(toured))
@@ -77,30 +107,51 @@ def _check_free(folder: Path) -> None:
     """What an earlier tour left would mix with this one's. Raises BadSettings."""
     if folder.exists() and not folder.is_dir():
         raise BadSettings(f"{folder} is a file: name a folder for --keep")
-    for part in (STUDY, HOME, REPORT):
+    for part in (STUDY, PATIENT, HOME, REPORT):
         if (folder / part).exists():
             raise BadSettings(f"{folder / part} is there already: name another folder for --keep")
 
 
-def _tour(out: Path, console: Console) -> Toured:
+def _tour(out: Path, model: Path | None, console: Console) -> Toured:
     from engine.cohort.phantom import make_study
     from engine.report.read import read_findings
 
     seconds: dict[str, float] = {}
+    settings = _settings(out, model)
+    patient = None
     with _timed(console, seconds, "Making a whole-body PET/CT with six lesions"):
         study = make_study(out / STUDY)
-    with receiving(out / REPORT) as (port, arrived), Node(_settings(out, port)) as node:
-        megabytes = sum(path.stat().st_size for path in study.files) / 1e6
-        said = f"Sending {len(study.files)} objects, {megabytes:.0f} MB, over four associations"
+    if model is not None:
+        with _timed(console, seconds, "Making a patient of the phantom world"):
+            patient = make_patient(out / PATIENT)
+    files = (*study.files, *(patient.files if patient else ()))
+    studies = {study.study_instance_uid, *([patient.study_instance_uid] if patient else ())}
+    with receiving(out / REPORT) as (port, arrived), Node(_sending_to(port, settings)) as node:
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        said = f"Sending {len(files)} objects, {megabytes:.0f} MB, over four associations"
         with _timed(console, seconds, said):
-            sender = send_study(study.files, node.address, "PACSNODE")
+            sender = send_study(files, node.address, "PACSNODE")
         with _timed(console, seconds, "Waiting for the report"):
-            sr = _next_sr(arrived)
+            srs = _reports(arrived, studies)
     with _timed(console, seconds, "Drawing the picture"):
         picture = _draw(study, out / REPORT / "lesions.png")
+    words = None
+    if patient is not None:
+        with _timed(console, seconds, "Asking the model again, lesion by lesion"):
+            words = _words(patient, srs[patient.study_instance_uid], settings)
+    sr = srs[study.study_instance_uid]
     report = read_findings(dcmread(sr))
     compared = tuple(compare(report.findings, study.lesions))
-    return Toured(sr, picture, report, compared, seconds, sender)
+    return Toured(sr, picture, report, compared, seconds, sender, words)
+
+
+def _words(patient: Patient, sr: Path, settings: Settings) -> Words:
+    from engine.report.read import read_findings
+
+    picture = sr.parent / "words.png"
+    lesion_seconds = draw_with_words(patient, settings.describe, picture)
+    lesions = tuple(described(read_findings(dcmread(sr)).findings, patient))
+    return Words(sr, picture, lesions, lesion_seconds)
 
 
 @contextmanager
@@ -112,7 +163,8 @@ def _timed(console: Console, seconds: dict[str, float], doing: str) -> Iterator[
     console.print(f"{doing}: {seconds[doing]:.1f} s")
 
 
-def _settings(out: Path, port: int) -> Settings:
+def _settings(out: Path, model: Path | None) -> Settings:
+    told = {"describer": "petar", "model": model, "allow_demonstration": True}
     return read_settings(
         None,
         {
@@ -120,21 +172,26 @@ def _settings(out: Path, port: int) -> Settings:
             "log_level": "warning",
             "listen": {"ae_title": "PACSNODE", "address": LOOPBACK, "port": 0, "peers": ()},
             "assembly": {"quiet_s": QUIET_S},
-            "destinations": (
-                {"name": "demo", "ae_title": RECEIVER, "host": LOOPBACK, "port": port},
-            ),
+            "describe": {"describer": "template"} if model is None else told,
         },
     )
 
 
-def _next_sr(arrived: "queue.SimpleQueue[Path]") -> Path:
-    """The first SR that arrives. Raises queue.Empty when none does in time."""
+def _sending_to(port: int, settings: Settings) -> Settings:
+    pacs = Destination(name="demo", ae_title=RECEIVER, host=LOOPBACK, port=port)
+    return settings.model_copy(update={"destinations": (pacs,)})
+
+
+def _reports(arrived: "queue.SimpleQueue[Path]", studies: set[str]) -> dict[str, Path]:
+    """The first SR of each study that arrives. Raises queue.Empty when one does not in time."""
     deadline = time.monotonic() + REPORT_WITHIN_S
-    while True:
+    srs: dict[str, Path] = {}
+    while studies - set(srs):
         path = arrived.get(timeout=max(deadline - time.monotonic(), 0.01))
-        document: Dataset = dcmread(path, specific_tags=["SOPClassUID"])
+        document: Dataset = dcmread(path, specific_tags=["SOPClassUID", "StudyInstanceUID"])
         if document.SOPClassUID == Comprehensive3DSRStorage:
-            return path
+            srs.setdefault(document.StudyInstanceUID, path)
+    return srs
 
 
 def _draw(study: "PhantomStudy", path: Path) -> Path:
@@ -151,8 +208,10 @@ def _draw(study: "PhantomStudy", path: Path) -> Path:
 
 
 def _print(toured: Toured, console: Console) -> None:
-    for finding in toured.report.findings:
-        console.print(finding.text)
+    if toured.words is None:
+        console.print(NO_MODEL)
+        for finding in toured.report.findings:
+            console.print(finding.text)
     console.print(_table(toured))
     verdict = "Every number agrees with the phantom's formulas."
     if not toured.agrees:
@@ -160,6 +219,26 @@ def _print(toured: Toured, console: Console) -> None:
     console.print(verdict, style="green" if toured.agrees else "red")
     console.print(f"The report (DICOM SR): {toured.sr}", soft_wrap=True)
     console.print(f"The picture:           {toured.picture}", soft_wrap=True)
+    if toured.words is not None:
+        _print_words(toured.words, console)
+
+
+def _print_words(words: Words, console: Console) -> None:
+    console.print(f"\n{DEMONSTRATION}", style="yellow")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("", "what PETAR says", "measured", "made at"):
+        table.add_column(heading, ratio=3 if heading.startswith("what") else None)
+    for each in words.lesions:
+        measured = "\n".join(
+            form.format(each.measured[name]) for name, form in SHOWN if name in each.measured
+        )
+        wrong = f"\nwrong: {', '.join(each.wrong)}" if each.wrong else ""
+        made = Text.assemble(each.made, (wrong, "red"))
+        table.add_row(str(each.number), f"{each.text}\n", measured, made)
+    console.print(table)
+    console.print(in_words(words.lesion_seconds))
+    console.print(f"Its report (DICOM SR): {words.sr}", soft_wrap=True)
+    console.print(f"Its picture:           {words.picture}", soft_wrap=True)
 
 
 def _table(toured: Toured) -> Table:
@@ -205,6 +284,8 @@ def _as_json(toured: Toured) -> str:
                 for finding in toured.report.findings
             ],
             "compared": [asdict(each) | {"agrees": each.agrees} for each in toured.compared],
+            "words": None if toured.words is None else asdict(toured.words),
         },
         indent=2,
+        default=str,
     )

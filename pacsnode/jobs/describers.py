@@ -174,7 +174,7 @@ def petar(told: Describe, blank: tuple[str, ...] = ()) -> Runnable:
         prompt=told.prompt,
         ct_of_air=told.ct_of_air,
         allow_untrained_tracers=told.allow_untrained_tracers,
-        **({"blank": blank} if blank else {}),
+        blank=blank,
     )
     try:
         checkpoint = load_checkpoint(told.model, device=told.device, dtype=told.dtype)

@@ -30,12 +30,13 @@ PET = "1.2.840.10008.5.1.4.1.1.128"
 @pytest.mark.wire
 def test_the_demo_in_full(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "pacsnode", "demo", "--keep", tmp_path, "--json"],
+        [sys.executable, "-m", "pacsnode", "demo", "--template", "--keep", tmp_path, "--json"],
         capture_output=True, text=True, check=False, timeout=110,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     answer = json.loads(ended.stdout)
     assert answer["agrees"]
+    assert answer["words"] is None
     assert len(answer["findings"]) == 6
     assert len(answer["compared"]) == 36
     assert dcmread(answer["sr"]).SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
@@ -130,7 +131,7 @@ def test_a_node_that_is_not_there_is_told(tmp_path: Path) -> None:
         send_study(save(make_pet(), tmp_path), ("127.0.0.1", free_port()), "NOBODY")
 
 
-@pytest.mark.parametrize("part", ["study", "home", "report"])
+@pytest.mark.parametrize("part", ["study", "patient", "home", "report"])
 def test_a_folder_with_a_demonstration_in_it_is_refused_at_once(
     part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +148,7 @@ def test_a_folder_with_a_demonstration_in_it_is_refused_at_once(
 def test_a_file_is_no_folder_to_keep_anything_in(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(BadSettings, match="is a file"):
-        tour.run_demo(tmp_path / "file")
+        tour.run_demo(tmp_path / "file", None)
 
 
 @pytest.mark.wire
@@ -156,7 +157,7 @@ def test_without_a_report_the_demo_fails_in_words(
 ) -> None:
     def no_report(*_: object) -> tour.Toured:
         with receiving(tmp_path) as (_port, arrived):
-            tour._next_sr(arrived)
+            tour._reports(arrived, {"1.2.3"})
         raise AssertionError
 
     monkeypatch.setattr(tour, "REPORT_WITHIN_S", 0.2)
