@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint check bench bench-model soak clean
+.PHONY: install demo test lint check bench bench-model evaluate ablation soak clean
 
 install: $(STAMP)
 
@@ -37,6 +37,16 @@ bench: install
 
 bench-model: install
 	$(BIN)/pacsnode bench
+
+# held-out phantoms, at home and on the shifted world: within an hour on two cores
+evaluate: install
+	$(BIN)/pacsnode evaluate phantoms --model demo --without focal --mask-swap 200 --out evaluation/home
+	$(BIN)/pacsnode evaluate phantoms --shifted --model demo --without focal --mask-swap 200 \
+	  --out evaluation/shifted
+
+# trains five small networks: hours; a run that broke off is taken up
+ablation: install
+	$(BIN)/python -m tests.bench.ablation --out ablation
 
 soak: install
 	PACSNODE_TEST_SOAK=1 $(BIN)/python -m pytest -m "wire or slow" --timeout 1200
