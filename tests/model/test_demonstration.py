@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,16 @@ from engine.cohort.world import WorldOptions, make_world_study
 from engine.cohort.world_dicom import write_dicom
 from engine.petar.checkpoint import UnusableCheckpoint, load_checkpoint
 from engine.petar.config import PAPER
-from engine.petar.shipped import is_demonstration, named_folder
+from engine.petar.shipped import FOLDER, is_demonstration, named_folder
 from engine.report.wording import DEMONSTRATION
 from pacsnode.cli import app, main
 from pacsnode.errors import BadSettings
 from pacsnode.jobs.describers import describing
 from pacsnode.jobs.model_status import ModelStatus
 from pacsnode.settings import Describe, read_settings
+from tests.conftest import ROOT
 from tests.model.checkpoints import make_checkpoint
-from tests.model.shipped import ship_toy
+from tests.model.shipped import STATED, ship_toy
 
 torch.set_num_threads(1)
 SAYS = "Intense uptake in the liver."
@@ -161,3 +163,31 @@ def test_without_a_model_a_node_says_that_the_template_writes(tmp_path: Path) ->
         node.send_signal(signal.SIGTERM)
         said += node.stderr.read()
     assert "No model is set: the template writes the words" in said
+
+
+def test_a_demonstration_beside_its_code_reaches_the_wheel(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for package in ("pacsnode", "storage", "engine/petar"):
+        (tree / package).mkdir(parents=True)
+        (tree / package / "__init__.py").write_text("", "utf-8")
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, tree / name)
+    toy = make_checkpoint(tree / "engine" / "petar" / FOLDER.name, stated=STATED)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    within = {f"engine/petar/demonstration/{path.name}" for path in toy.iterdir()}
+    assert within <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_what_is_shipped_is_a_small_demonstration_that_names_its_profile() -> None:
+    shipped = named_folder("demo")
+    assert shipped == ROOT / "engine" / "petar" / "demonstration"
+    if not shipped.is_dir():
+        pytest.skip("this tree holds no demonstration weights")
+    loaded = load_checkpoint(shipped)
+    assert loaded.is_demonstration
+    assert loaded.profile == PAPER
+    assert sum(path.stat().st_size for path in shipped.iterdir()) <= 25_000_000
+    account = json.loads((shipped / "training.json").read_text("utf-8"))
+    assert account["finished"] is True
