@@ -226,7 +226,7 @@ def _examples(
             fail("--split is for a folder: phantoms that are held out are all of split test", WRONG)
         most = lesions or LESIONS
         name = name_of_world(is_shifted=is_shifted)
-        return name, lambda: islice(held_out(is_shifted=is_shifted), most)
+        return name, lambda: held_out(most, is_shifted=is_shifted)
     folder = Path(data)
     if not folder.is_dir():
         fail(f"{folder} is not there, or is no folder; {PHANTOMS} needs none", WRONG)

@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def run_ablation(
         judged.append(judge(arm, folder, lesions, pairs, say))
     name = f"{name_of_world(is_shifted=False)}: ablation"
     evaluations, swaps = [one.evaluation for one in judged], [one.swap for one in judged]
-    save(evaluations, lambda: islice(held_out(), lesions), out / "report", name, swaps)
+    save(evaluations, lambda: held_out(lesions), out / "report", name, swaps)
     table = markdown(judged)
     (out / "ablation.md").write_text(table, "utf-8")
     write_csv(judged, out / "ablation.csv")
@@ -106,8 +105,8 @@ def judge(arm: Arm, folder: Path, lesions: int, pairs: int, say: Say) -> Judged:
     told = Describe(describer="petar", model=folder, allow_demonstration=True)
     say(f"{arm.said}: judging")
     with describing(told, load=partial(petar, blank=arm.blank)) as describer:
-        evaluation = evaluate(describer, islice(held_out(), lesions))
-        swap = mask_swap(describer, islice(held_out(), lesions), pairs)
+        evaluation = evaluate(describer, held_out(lesions))
+        swap = mask_swap(describer, held_out(lesions), pairs)
     return Judged(arm, evaluation, swap)
 
 
