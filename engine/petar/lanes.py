@@ -41,13 +41,11 @@ class Growing:
     def begin(self, inputs: Tensor) -> Tensor:
         self.cache = DynamicCache(config=self.language.config)
         return _logits(self.language(
-            inputs_embeds=inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+            inputs_embeds=inputs, cache=self.cache, use_cache=True, logits_to_keep=1
         ))  # fmt: skip
 
     def step(self, chosen: Tensor) -> Tensor:
-        return _logits(
-            self.language(input_ids=chosen[:, None], past_key_values=self.cache, use_cache=True)
-        )
+        return _logits(self.language(input_ids=chosen[:, None], cache=self.cache, use_cache=True))
 
     def keep(self, positions: Sequence[int]) -> None:
         kept = torch.tensor(positions, device=self.language.device)
@@ -87,7 +85,7 @@ class Fixed:
         self.width = self._width_for(rows)
         self._shown(rows, prompts=True)
         logits = _logits(self.language(
-            inputs_embeds=inputs, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+            inputs_embeds=inputs, cache=self.cache, use_cache=True, logits_to_keep=1
         ))  # fmt: skip
         self.position.fill_(tokens)
         return logits
@@ -125,7 +123,7 @@ class Fixed:
             input_ids=self.ids[: self.width, None],
             position_ids=self.position[None],
             attention_mask=mask,
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
         ))  # fmt: skip
 

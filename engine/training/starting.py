@@ -18,10 +18,6 @@ from engine.training.new_weights import initialise
 from engine.training.recipe import LanguageSizes, Phantoms, Recipe, VisionSizes
 from engine.training.vocabulary import phantom_words, train_tokenizer
 
-EMBEDDING_SPREAD = 0.02  # standard deviation of words, positions and the class token
-_ONTO_THE_STREAM = (
-    "out_proj.weight", "linear2.weight", "o_proj.weight", "down_proj.weight",
-)  # fmt: skip
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "added_tokens.json",
     "special_tokens_map.json", "chat_template.jinja",
@@ -126,12 +122,6 @@ def _new_config(
 
 
 def _new_network(config: dict[str, Any], sizes: VisionSizes, seed: int) -> PetarNetwork:
-    """Truncated normal weights, biases zero, norms one.
-
-    Linear layers spread by the number of their inputs, those that add to the residual stream less
-    with its depth. The usual 0.02 for all suits widths near 2000: a narrow network that begins so
-    looks at nothing for a long time.
-    """
     names = (
         "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
         "num_attention_heads", "num_key_value_heads", "rms_norm_eps", "rope_theta",
@@ -149,11 +139,3 @@ def _new_network(config: dict[str, Any], sizes: VisionSizes, seed: int) -> Petar
     )  # fmt: skip
     initialise(network, seed)
     return network
-
-
-def _let_marks_add_up(network: PetarNetwork, generator: torch.Generator) -> None:
-    """One direction for "marked" in every voxel's weights: a lesion of four voxels is seen too."""
-    embedding = network.towers.vision_tower.patch_embedding_mask.patch_embeddings
-    weight = embedding.get_parameter("1.weight")
-    direction = torch.randn((len(weight), 1), generator=generator)
-    weight.add_(direction, alpha=weight.shape[1] ** -0.5)

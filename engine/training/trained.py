@@ -1,14 +1,12 @@
 """What a stage trains: groups of weights by name, and the language model's adapters."""
 
 import re
-from typing import cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, LoraModel
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import (
-    Phi3ForCausalLM,
     get_constant_schedule_with_warmup,
     get_cosine_schedule_with_warmup,
 )
@@ -27,7 +25,7 @@ _WHERE: dict[Group, str] = {
 _ADAPTED = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]  # every linear layer but lm_head
 
 
-def open_stage(network: PetarNetwork, stage: Stage) -> PeftModel | None:
+def open_stage(network: PetarNetwork, stage: Stage) -> LoraModel | None:
     """Leave gradients to what the stage trains; the adapters, where it trains them."""
     adapted = None
     if "lora" in stage.trains:
@@ -38,17 +36,17 @@ def open_stage(network: PetarNetwork, stage: Stage) -> PeftModel | None:
             target_modules=_ADAPTED,
             bias="none",
         )
-        adapted = cast(PeftModel, get_peft_model(network.language, config))
+        adapted = LoraModel(network.language, config, "default")
     wanted = re.compile("|".join(f"(?:{_WHERE[group]})" for group in stage.trains))
     for name, weight in network.named_parameters():
         weight.requires_grad_(wanted.match(name) is not None)
     return adapted
 
 
-def close_stage(network: PetarNetwork, adapted: PeftModel | None) -> None:
+def close_stage(network: PetarNetwork, adapted: LoraModel | None) -> None:
     """Add the adapters to the layers they adapt."""
     if adapted is not None:
-        network.language = cast(Phi3ForCausalLM, adapted.merge_and_unload())
+        adapted.merge_and_unload()
 
 
 def optimiser_of(network: nn.Module, stage: Stage) -> torch.optim.AdamW:
