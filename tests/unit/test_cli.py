@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import pacsnode.cli.application
 from pacsnode.cli import app, main
 from storage.archive import Archive
-from tests.conftest import ROOT
+from tests.conftest import ROOT, find_peer
 from tests.makers import make_pet, make_seg, save
 from tests.peers import Receiver, echoscu, encoded_dataset
 
@@ -222,6 +222,7 @@ def test_check_says_when_a_peer_takes_no_reports(tmp_path: Path) -> None:
 
 @pytest.mark.wire
 def test_serve_says_where_it_listens_and_ends_in_good_order(tmp_path: Path) -> None:
+    find_peer("echoscu")  # a skip below would wait for the node for ever
     process = subprocess.Popen(
         [
             sys.executable, "-m", "pacsnode", "serve", "--home", str(tmp_path / "home"),
