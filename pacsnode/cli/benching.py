@@ -39,13 +39,8 @@ def bench(
         ),
     ] = None,
     rounds: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Turns of each side, the best counting; 1 on a GPU, 3 on a CPU.",
-            show_default=False,
-        ),
-    ] = None,
+        int, typer.Option(min=1, help="Turns that both sides take, the best of each counting.")
+    ] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch on a CPU.")] = 1,
     as_json: AsJson = False,
 ) -> None:

@@ -27,7 +27,7 @@ from engine.petar.placement import chosen_device, chosen_dtype
 from engine.petar.writing import Seen, Writer, as_type
 
 NEW_TOKENS = 60
-ON_GPU, ON_CPU = (1, 8, 32, 128), (1, 2, 4, 8)  # lesions of the four studies
+LESIONS = (1, 8, 32, 128)  # of the four studies
 REFERENCES = 4  # lesions compared with float32 where the network runs in less
 
 
@@ -70,7 +70,7 @@ def run_bench(
     device: str = "auto",
     batch_size: int | None = None,
     lesions: Sequence[int] | None = None,
-    rounds: int | None = None,
+    rounds: int = 1,
     threads: int = 1,
     say: Callable[[str], None] = lambda _: None,
 ) -> Bench:
@@ -88,7 +88,7 @@ def run_bench(
         max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS,
     )  # fmt: skip
     options = settled(wanted, place)
-    counts = tuple(lesions or (ON_GPU if on_gpu else ON_CPU))
+    counts = tuple(lesions or LESIONS)
     sizes = WHOLE_BODY if on_gpu else SCALED_DOWN
     say("making studies")
     studies = [make_study(sizes, count, seed) for seed, count in enumerate(counts, start=1)]
@@ -99,7 +99,7 @@ def run_bench(
         batch_size=options.batch_size or 1, new_tokens=NEW_TOKENS,
     )  # fmt: skip
     ours, naive = [], []
-    for _ in range(rounds or (1 if on_gpu else 3)):
+    for _ in range(rounds):
         ours = _ours(bench, checkpoint, options, studies, warm_up, say)
         naive = _naive(bench, checkpoint, studies, warm_up, say)
     bench.same_words = sum(a == b for a, b in zip(ours, naive, strict=True))
