@@ -28,7 +28,7 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
-from tests.conftest import find_peer
+from tests.conftest import DICOM_WEB, find_peer, find_plugin
 
 LOOPBACK = "127.0.0.1"
 STARTS_WITHIN_S = 20.0
@@ -171,6 +171,16 @@ class Orthanc:
             "DicomCheckCalledAet": False, "UnknownSopClassAccepted": True,
             "HttpDescribeErrors": True, "StableAge": 1, "SaveJobs": False,
         } | self._settings  # fmt: skip
+
+    @classmethod
+    def with_dicom_web(cls, folder: Path, **settings: Any) -> Self:
+        """One that also speaks DICOMweb, by its plugin."""
+        return cls(folder, **{"Plugins": [find_plugin(DICOM_WEB)]} | settings)
+
+    @property
+    def dicom_web(self) -> str:
+        """The root of its DICOMweb service."""
+        return f"http://{LOOPBACK}:{self.http_port}/dicom-web"
 
     def get(self, resource: str) -> bytes:
         """The body of one REST resource, such as `/instances`."""

@@ -13,22 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import (
-    UID,
-    Comprehensive3DSRStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    SegmentationStorage,
-)
+from pydicom.uid import UID, Comprehensive3DSRStorage, SegmentationStorage
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext, build_context
 
+from pacsnode.addresses import Destination
+from pacsnode.delivery.outgoing import LITTLE_ENDIAN, Outgoing, outgoing
+from pacsnode.delivery.statuses import (
+    ALREADY_THERE,
+    ASK_ITS_LOG,
+    ATTRIBUTE_LIST_WARNING,
+    needs_a_person,
+)
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
-from pacsnode.settings import Destination
 
 CONNECTION_TIMEOUT_S = 10.0
 ACSE_TIMEOUT_S = 20.0
@@ -37,18 +36,6 @@ STALL_TIMEOUT_S = 30.0  # within one PDU
 MAXIMUM_PDU_LENGTH = 131072
 
 VERIFICATION = UID("1.2.840.10008.1.1")
-LITTLE_ENDIAN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-
-ALREADY_THERE = 0x0111  # our UIDs are derived: what has this UID is what we sent before
-ATTRIBUTE_LIST_WARNING = 0x0107
-NEEDS_A_PERSON = {
-    0x0105: "no such attribute", 0x0106: "an attribute value it calls invalid",
-    0x0117: "a SOP Instance UID it calls invalid", 0x0118: "no such SOP class",
-    0x0119: "a class or instance that conflict", 0x0120: "a missing attribute",
-    0x0121: "a missing attribute value", 0x0122: "a SOP class it does not support",
-    0x0124: "that we are not authorised", 0x0211: "an operation it does not know",
-    0x0212: "an argument it calls mistyped",
-}  # fmt: skip
 LOCAL_CONGESTION = 3  # source: service provider, presentation: congestion or a local limit
 
 
@@ -62,21 +49,6 @@ class Probe:
     elapsed_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    path: Path
-    sop_class_uid: UID
-    sop_instance_uid: UID
-    transfer_syntax_uid: UID
-
-    @property
-    def syntaxes(self) -> tuple[UID, ...]:
-        """The syntax it is kept in first, then those it can be written in without a codec."""
-        kept = self.transfer_syntax_uid
-        others = LITTLE_ENDIAN if kept in LITTLE_ENDIAN else ()
-        return (kept, *(syntax for syntax in others if syntax != kept))
-
-
 def send(paths: Sequence[Path], destination: Destination, calling_ae: str) -> None:
     """Store every file at the destination, in order.
 
@@ -84,17 +56,17 @@ def send(paths: Sequence[Path], destination: Destination, calling_ae: str) -> No
     Nothing is sent unless the destination takes every class. To send again what has arrived is
     harmless.
     """
-    outgoing = [_read(path) for path in paths]
+    files = [outgoing(path) for path in paths]
     contexts = [
         build_context(*pair)
         for pair in dict.fromkeys(
-            (one.sop_class_uid, syntax) for one in outgoing for syntax in one.syntaxes
+            (one.sop_class_uid, syntax) for one in files for syntax in one.syntaxes
         )
     ]
     with _association(destination, calling_ae, contexts) as association:
-        for one in outgoing:
+        for one in files:
             _chosen_syntax(one, association, destination)
-        for one in outgoing:
+        for one in files:
             _store(one, association, destination)
 
 
@@ -115,24 +87,6 @@ def probe(destination: Destination, calling_ae: str) -> Probe:
             takes_segmentations=SegmentationStorage in accepted,
             elapsed_s=time.monotonic() - began,
         )
-
-
-def _read(path: Path) -> _Outgoing:
-    try:
-        meta = read_file_meta_info(path)
-        return _Outgoing(
-            path,
-            UID(meta.MediaStorageSOPClassUID),
-            UID(meta.MediaStorageSOPInstanceUID),
-            UID(meta.TransferSyntaxUID),
-        )
-    except (InvalidDicomError, AttributeError) as exc:
-        raise DeliveryRejected(
-            f"{path.name} is not a Part 10 file with its class, instance and transfer syntax",
-            fix="Restore the file from a backup, or run pacsnode reindex",
-        ) from exc
-    except OSError as exc:
-        raise DeliveryFailed(f"Cannot read {path.name}: {exc.strerror}") from exc
 
 
 @contextmanager
@@ -156,7 +110,7 @@ def _association(
             raise _why_not(association, destination, calling_ae)
         yield association
     except socket.gaierror as exc:
-        raise DeliveryFailed(f"{_named(destination)}: the host name does not resolve") from exc
+        raise DeliveryFailed(f"{destination.address}: the host name does not resolve") from exc
     finally:
         if association is not None and association.is_established:
             association.release()
@@ -179,7 +133,7 @@ def _on_acse_sent(event: evt.Event, opened: list[socket.socket]) -> None:
 def _why_not(
     association: Association, destination: Destination, calling_ae: str
 ) -> DeliveryFailed | DeliveryRejected:
-    named = _named(destination)
+    named = destination.address
     if association.rejected_contexts and not association.accepted_contexts:
         classes = {str(context.abstract_syntax) for context in association.rejected_contexts}
         return _not_taken(sorted(classes), destination)
@@ -214,7 +168,7 @@ def _rejection(answer: A_ASSOCIATE | None) -> tuple[int, int, int]:
     return answer.result or 2, answer.result_source or 0, answer.diagnostic or 0
 
 
-def _chosen_syntax(one: _Outgoing, association: Association, destination: Destination) -> UID:
+def _chosen_syntax(one: Outgoing, association: Association, destination: Destination) -> UID:
     accepted = {
         (context.abstract_syntax, context.transfer_syntax[0])
         for context in association.accepted_contexts
@@ -228,39 +182,28 @@ def _chosen_syntax(one: _Outgoing, association: Association, destination: Destin
 def _not_taken(classes: Sequence[str], destination: Destination) -> DeliveryRejected:
     names = ", ".join(f"{UID(sop_class).name} ({sop_class})" for sop_class in classes)
     return DeliveryRejected(
-        f"{_named(destination)} accepts no presentation context for {names}",
+        f"{destination.address} accepts no presentation context for {names}",
         fix=f"Enable storage of {names} in Explicit or Implicit VR Little Endian there",
     )
 
 
-def _store(one: _Outgoing, association: Association, destination: Destination) -> None:
+def _store(one: Outgoing, association: Association, destination: Destination) -> None:
     syntax = _chosen_syntax(one, association, destination)
     try:
         unchanged = syntax == one.transfer_syntax_uid
         answer = association.send_c_store(one.path if unchanged else dcmread(one.path))
     except (RuntimeError, OSError) as exc:  # the association ended under our hands
-        raise DeliveryFailed(f"{_named(destination)}: the association ended early") from exc
+        raise DeliveryFailed(f"{destination.address}: the association ended early") from exc
     if "Status" not in answer:
-        raise DeliveryFailed(f"{_named(destination)} gave no answer for {one.sop_instance_uid}")
+        raise DeliveryFailed(f"{destination.address} gave no answer for {one.sop_instance_uid}")
     _judge(int(answer.Status), one, destination)
 
 
-def _judge(status: int, one: _Outgoing, destination: Destination) -> None:
+def _judge(status: int, one: Outgoing, destination: Destination) -> None:
     if status in (0x0000, ATTRIBUTE_LIST_WARNING, ALREADY_THERE) or status >> 12 == 0xB:
         return
-    said = f"{_named(destination)} answers 0x{status:04X} for {one.sop_instance_uid}"
-    meaning = NEEDS_A_PERSON.get(status)
-    if status >> 8 == 0xA9:
-        meaning = "that the object does not match its SOP class"
-    elif status >> 12 == 0xC:
-        meaning = "that it cannot understand the object"
+    said = f"{destination.address} answers 0x{status:04X} for {one.sop_instance_uid}"
+    meaning = needs_a_person(status)
     if meaning is None:
         raise DeliveryFailed(said)
-    raise DeliveryRejected(
-        f"{said}: {meaning}",
-        fix="Look in the destination's log for this SOP Instance UID; it refuses the object itself",
-    )
-
-
-def _named(destination: Destination) -> str:
-    return f"{destination.ae_title}@{destination.host}:{destination.port}"
+    raise DeliveryRejected(f"{said}: {meaning}", fix=ASK_ITS_LOG)

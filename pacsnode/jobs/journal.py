@@ -75,7 +75,10 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
             state, code, first = "failed", PARKED, f"{name} will not take the report."
         case "again":
             code, first = "delivery-postponed", f"{name} did not take the report now."
-    _write_delivery(archive, order, state, code, [first, *sent["reasons"]], destination=name)
+    answers = {"answers": sent["answers"]} if sent.get("answers") else {}
+    _write_delivery(
+        archive, order, state, code, [first, *sent["reasons"]], destination=name, **answers
+    )
 
 
 def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
@@ -132,7 +135,7 @@ def _write_delivery(
     state: CaseState,
     code: str,
     reasons: Sequence[str],
-    **facts: str,
+    **facts: Any,
 ) -> None:
     documents = order["documents"]
     write(

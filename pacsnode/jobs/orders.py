@@ -1,6 +1,6 @@
 """What a job is told, and what its steps answer: JSON of ids, digests and sentences only."""
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class ReportOrder(TypedDict):
@@ -47,3 +47,4 @@ class Sent(TypedDict):
 
     outcome: Literal["delivered", "again", "parked"]
     reasons: list[str]
+    answers: NotRequired[list[dict[str, str]]]  # what was said of each document, where it was

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
-    Comprehensive3DSRStorage,
     EnhancedSRStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -19,7 +18,6 @@ from pacsnode.delivery import cstore
 from pacsnode.delivery.cstore import probe, send
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
 from pacsnode.settings import Destination
-from tests.makers import save
 from tests.peers import (
     LOOPBACK,
     Arrived,
@@ -38,26 +36,6 @@ pytestmark = pytest.mark.wire
 
 def at(port: int, ae_title: str = "RECEIVER", host: str = LOOPBACK) -> Destination:
     return Destination(name="test", ae_title=ae_title, host=host, port=port)
-
-
-@pytest.fixture
-def report(data: Path) -> Path:
-    return data / "sr_other_tools" / "highdicom_sr_document.dcm"
-
-
-@pytest.fixture
-def report_3d(report: Path, tmp_path: Path) -> Path:
-    """A real SR under the class our reports have."""
-    dataset = dcmread(report)
-    dataset.SOPClassUID = Comprehensive3DSRStorage
-    dataset.file_meta.MediaStorageSOPClassUID = Comprehensive3DSRStorage
-    (path,) = save(dataset, tmp_path / "report")
-    return path
-
-
-@pytest.fixture
-def segmentation(data: Path) -> Path:
-    return data / "seg_variety" / "seg_image_ct_binary.dcm"
 
 
 def classes_of(*paths: Path) -> list[str]:
