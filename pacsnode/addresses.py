@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -45,8 +45,8 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Destination(_Section):
-    """Where reports go, by C-STORE."""
+class DimsePeer(_Section):
+    """An application entity that we open associations to."""
 
     name: Name = Field(description="What status, log and journal call it; no two alike")
     ae_title: AETitle = Field(description="The AE title it answers to")
@@ -59,9 +59,24 @@ class Destination(_Section):
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
+class Destination(DimsePeer):
+    """Where reports go, by C-STORE."""
+
+
+class Source(DimsePeer):
+    """Whom to ask for images, by C-FIND and then C-MOVE or C-GET."""
+
+    retrieve: Literal["move", "get"] = Field(
+        default="move",
+        description="`move`: it sends to our AE title, which it must know, as a peer that may "
+        "send; `get`: over the association that asks",
+    )
+
+
 class WebAddress(_Section):
     """A DICOMweb service and what it takes to speak to it; the secret itself is no setting."""
 
+    name: Name = Field(description="What status, log and journal call it; no two alike")
     url: Annotated[str, AfterValidator(_root)] = Field(
         description="Root of its DICOMweb service, which `/studies` follows"
     )
@@ -119,7 +134,9 @@ def _is_private(url: str) -> bool:
 class WebDestination(WebAddress):
     """Where reports go, by STOW-RS."""
 
-    name: Name = Field(description="What status, log and journal call it; no two alike")
+
+class WebSource(WebAddress):
+    """Whom to ask for images, by QIDO-RS and WADO-RS."""
 
 
 def _kind(told: Any) -> Literal["by-title", "by-url"]:
@@ -131,12 +148,16 @@ AnyDestination = Annotated[
     Annotated[Destination, Tag(BY_TITLE)] | Annotated[WebDestination, Tag(BY_URL)],
     Discriminator(_kind),
 ]
+AnySource = Annotated[
+    Annotated[Source, Tag(BY_TITLE)] | Annotated[WebSource, Tag(BY_URL)], Discriminator(_kind)
+]
+Named = TypeVar("Named", DimsePeer, WebAddress)
 
 
-def by_their_names(destinations: tuple[AnyDestination, ...]) -> tuple[AnyDestination, ...]:
-    """The same destinations. Raises ValueError where two are called alike."""
-    names = [destination.name for destination in destinations]
+def by_their_names(peers: tuple[Named, ...]) -> tuple[Named, ...]:
+    """The same peers. Raises ValueError where two are called alike."""
+    names = [peer.name for peer in peers]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two are called {name!r}, and deliveries go by the name")
-    return destinations
+            raise ValueError(f"two are called {name!r}, and what is sent or asked goes by the name")
+    return peers

@@ -31,6 +31,7 @@ from pacsnode.addresses import (
     BY_URL,
     AETitle,
     AnyDestination,
+    AnySource,
     Destination,
     WebDestination,
     by_their_names,
@@ -269,6 +270,9 @@ class Settings(BaseSettings):
     report: ReportSection = Field(default=ReportSection(), description="Our documents")
     destinations: Annotated[tuple[AnyDestination, ...], AfterValidator(by_their_names)] = Field(
         default=(), description="Where reports are sent, each on its own"
+    )
+    sources: Annotated[tuple[AnySource, ...], AfterValidator(by_their_names)] = Field(
+        default=(), description="Whom to ask, in this order, for images that a mask lacks"
     )
 
     @classmethod

@@ -9,11 +9,11 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import requests
 from dicomweb_client import DICOMwebClient
@@ -32,6 +32,17 @@ TIMEOUTS_S = (CONNECTION_TIMEOUT_S, SILENCE_TIMEOUT_S)
 
 # it warns of every call that ends in an exception, as all of ours do
 logging.getLogger("retrying").setLevel(logging.ERROR)
+
+ROOT = "Set url to the root of its DICOMweb service: the address that /studies follows"
+TRY_AGAIN = frozenset({408, 421, 423, 425, 429})  # RFC 9110 15.5, RFC 6585
+REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
+    401: (
+        "does not accept our credentials, or wants some",
+        "Set secret_env or secret_file (and user, for basic authentication) of this peer",
+    ),
+    403: ("forbids it", "Allow this account there what the node asks"),
+    404: ("has no DICOMweb service there", ROOT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,19 @@ class Conversation:
         """Retrieve Transaction of an instance (PS3.18 10.4), in the syntax it is kept in."""
         return self._answer(self._client.retrieve_instance, study, series, instance)
 
+    def search_series(self, study: str | None, series: str | None) -> Answer:
+        """Search Transaction for the series of a study, or for one series of any."""
+        return self._answer(
+            self._client.search_for_series,
+            study,
+            fields=["StudyInstanceUID", "FrameOfReferenceUID"],
+            search_filters={"SeriesInstanceUID": series} if series else None,
+        )
+
+    def search_instances(self, study: str, series: str, offset: int) -> Answer:
+        """Search Transaction for the instances of a series, after the first `offset` ones."""
+        return self._answer(self._client.search_for_instances, study, series, offset=offset or None)
+
     def search_studies(self, limit: int) -> Answer:
         """Search Transaction for studies (PS3.18 10.6)."""
         return self._answer(self._client.search_for_studies, limit=limit)
@@ -103,6 +127,21 @@ class Conversation:
         raise RuntimeError("a request ended without an answer")
 
 
+def by_status(
+    address: str, status: int, refusals: Mapping[int, tuple[str, str]]
+) -> PeerFailed | PeerRefused:
+    """What a status of no success asks for: a person, with the meaning and fix, or another try."""
+    said = f"{address} answers {status}"
+    if 300 <= status < 400:
+        return PeerRefused(f"{said}: it redirects, which is not followed", fix=ROOT)
+    known = refusals.get(status) or REFUSALS.get(status)
+    if known is not None:
+        return PeerRefused(f"{said}: it {known[0]}", fix=known[1])
+    if 400 <= status < 500 and status not in TRY_AGAIN:
+        return PeerRefused(f"{said}: it refuses the request", fix="Look in its log for our request")
+    return PeerFailed(said)
+
+
 class _Answered(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -110,8 +149,8 @@ class _Answered(Exception):
 
 
 @contextmanager
-def conversation(peer: WebAddress) -> Iterator[Conversation]:
-    """Speak with a peer until the block ends.
+def conversation(peer: WebAddress, largest: int | None = None) -> Iterator[Conversation]:
+    """Speak with a peer until the block ends; no answer may have more than `largest` bytes.
 
     Raises PeerFailed where another try may work, and PeerRefused, with the fix, where not.
     """
@@ -122,7 +161,9 @@ def conversation(peer: WebAddress) -> Iterator[Conversation]:
         session.verify = str(peer.ca_file) if peer.ca_file else True
         session.auth = _guarded(_credentials(peer))
         session.headers["Accept"] = "application/dicom+json"
-        session.hooks["response"] = [lambda response, **_: _take(response)]
+        session.hooks["response"] = [
+            lambda response, **_: _take(response, largest or LARGEST_ANSWER)
+        ]
         yield Conversation(peer, session)
 
 
@@ -194,9 +235,9 @@ def _secret(peer: WebAddress) -> str | None:
     return secret
 
 
-def _take(response: requests.Response) -> NoReturn:
+def _take(response: requests.Response, largest: int) -> NoReturn:
     """Read an answer within bounds, and keep it from being followed or misread."""
-    response.raw = _Bounded(response.raw)
+    response.raw = _Bounded(response.raw, largest)
     allows = response.headers.get("Allow", "").upper().replace(" ", "").split(",")
     content_type = response.headers.get("Content-Type", "")
     with response:  # closed also where it was not read to its end
@@ -210,8 +251,9 @@ class _Bounded:
     `requests` bounds neither.
     """
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, largest: int) -> None:
         self._raw = raw
+        self._largest = largest
         self._ends_s = time.monotonic() + ANSWER_TIMEOUT_S
 
     def stream(self, _amount: int, decode_content: bool = True) -> Iterator[bytes]:
@@ -219,7 +261,7 @@ class _Bounded:
         # what there is, and no wait for a full piece
         while piece := self._raw.read1(PIECE, decode_content=decode_content):
             read += len(piece)
-            if read > LARGEST_ANSWER:
+            if read > self._largest:
                 raise requests.exceptions.ContentDecodingError("too large")
             if time.monotonic() > self._ends_s:
                 raise requests.exceptions.ReadTimeout("too slow")

@@ -153,7 +153,8 @@ class Orthanc:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "orthanc.json"
         config.write_text(json.dumps(self._configuration()))
-        self._process = _running([program, str(config)], self.http_port, dict(os.environ))
+        env = os.environ | {"TCP_NODELAY": "1"}
+        self._process = _running([program, str(config)], self.http_port, env)
         self._process.__enter__()
         wait_until(lambda: _listens(self.port), what="Orthanc's DICOM port")
         return self
@@ -188,6 +189,13 @@ class Orthanc:
         with urllib.request.urlopen(url, timeout=30) as answer:
             body: bytes = answer.read()
         return body
+
+    def hold(self, paths: Sequence[Path]) -> None:
+        """Put files into it."""
+        for path in paths:
+            url = f"http://{LOOPBACK}:{self.http_port}/instances"
+            with urllib.request.urlopen(url, data=path.read_bytes(), timeout=30) as answer:
+                assert answer.status == 200
 
     def instances(self) -> list[str]:
         """Orthanc's own identifiers of everything it holds."""

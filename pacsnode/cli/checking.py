@@ -20,7 +20,7 @@ from pacsnode.cli.application import (
 )
 
 if TYPE_CHECKING:
-    from pacsnode.addresses import AnyDestination, Destination, WebDestination
+    from pacsnode.addresses import AnyDestination, AnySource, Destination, WebDestination
     from pacsnode.settings import Settings
 
 OUR_NAMES = ("pacsnode", "engine", "storage")
@@ -40,8 +40,8 @@ def check(
         str | None,
         typer.Argument(
             metavar="[PEER]",
-            help="AET@HOST:PORT or a DICOMweb URL; by default every destination. One of the "
-            "settings is asked as they say, with its credentials.",
+            help="AET@HOST:PORT or a DICOMweb URL; by default every destination and source. One of "
+            "the settings is asked as they say, with its credentials.",
         ),
     ] = None,
     config: Config = None,
@@ -55,6 +55,7 @@ def check(
     peers = settings.destinations if peer is None else (_known(parse_destination(peer), settings),)
     results = [_settings(settings, config), _disk(settings), *_import_names()]
     results += [_peer(each, settings.listen.ae_title) for each in peers]
+    results += [_source(each, settings) for each in settings.sources if peer is None]
     if as_json:
         print_json([asdict(result) for result in results])
     else:
@@ -117,6 +118,20 @@ def _peer(destination: "AnyDestination", calling_ae: str) -> Checked:
     except PeerFailed as exc:
         return Checked(what, False, str(exc))
     return Checked(what, well, ", ".join(said))
+
+
+def _source(source: "AnySource", settings: "Settings") -> Checked:
+    from pacsnode.asking.fetching import greet
+    from pacsnode.errors import PeerFailed, PeerRefused
+
+    what = f"source {source.address}"
+    try:
+        greet(source, settings)
+    except PeerRefused as exc:
+        return Checked(what, False, f"{exc} Fix: {exc.fix}")
+    except PeerFailed as exc:
+        return Checked(what, False, str(exc))
+    return Checked(what, True, "answers a search, and offers to retrieve")
 
 
 def _by_association(destination: "Destination", calling_ae: str) -> tuple[bool, list[str]]:

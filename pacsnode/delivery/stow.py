@@ -21,7 +21,7 @@ from pacsnode.addresses import WebDestination
 from pacsnode.delivery.outgoing import Outgoing, outgoing
 from pacsnode.delivery.statuses import ALREADY_THERE, ASK_ITS_LOG, needs_a_person
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
-from pacsnode.web_peer import Answer, Conversation, conversation
+from pacsnode.web_peer import ROOT, Answer, Conversation, by_status, conversation
 
 OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
 TELLS_OF_EACH = frozenset({OK, ACCEPTED, BAD_REQUEST, CONFLICT})  # PS3.18 table 10.5.3-1
@@ -30,14 +30,8 @@ SAY_ALREADY_THERE = frozenset({ALREADY_THERE, 0xB00E})  # the latter of Azure's 
 REFERENCED, FAILED = "00081199", "00081198"  # Referenced SOP Sequence, Failed SOP Sequence
 INSTANCE, FAILURE, WARNING = "00081155", "00081197", "00081196"
 
-ROOT = "Set url to the root of its DICOMweb service: the address that /studies follows"
 REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("calls the request malformed", ASK_ITS_LOG),
-    401: (
-        "does not accept our credentials, or wants some",
-        "Set secret_env or secret_file (and user, for basic authentication) of this destination",
-    ),
-    403: ("forbids us to store", "Allow this account to store at the destination"),
     404: ("has no STOW-RS there", ROOT),
     405: ("stores nothing there", ROOT),
     406: ("cannot answer in application/dicom+json", "Enable the JSON answers of STOW-RS there"),
@@ -48,7 +42,6 @@ REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
     ),
     415: ("does not take application/dicom", "Enable STOW-RS of Part 10 files there"),
 }
-TRY_AGAIN = frozenset({408, 421, 423, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ def send(paths: Sequence[Path], destination: WebDestination) -> list[dict[str, s
     with conversation(destination) as peer:
         answer = peer.store([dcmread(one.path) for one in files])
         if answer.status not in TELLS_OF_EACH:
-            raise _by_status(answer.status, destination)
+            raise by_status(destination.url, answer.status, REFUSALS)
         told = _Told(answer)
         verdicts = [_judge(one, told, answer.status, peer, destination) for one in files]
     answers = [verdict.in_words() for verdict in verdicts]
@@ -91,7 +84,7 @@ def probe(destination: WebDestination) -> WebProbe:
     with conversation(destination) as peer:
         found = peer.search_studies(limit=1)
         if found.status not in (200, 204):
-            raise _by_status(found.status, destination)
+            raise by_status(destination.url, found.status, REFUSALS)
         studies = found.json() if found.status == OK else []
         options = peer.store_options()
     return WebProbe(
@@ -100,18 +93,6 @@ def probe(destination: WebDestination) -> WebProbe:
         allows_storing="POST" in options.allows if options.allows else None,
         elapsed_s=time.monotonic() - began,
     )
-
-
-def _by_status(status: int, destination: WebDestination) -> DeliveryFailed | DeliveryRejected:
-    said = f"{destination.address} answers {status}"
-    if 300 <= status < 400:
-        return DeliveryRejected(f"{said}: it redirects, which is not followed", fix=ROOT)
-    if status in REFUSALS:
-        meaning, fix = REFUSALS[status]
-        return DeliveryRejected(f"{said}: it {meaning}", fix=fix)
-    if 400 <= status < 500 and status not in TRY_AGAIN:
-        return DeliveryRejected(f"{said}: it refuses the request", fix=ASK_ITS_LOG)
-    return DeliveryFailed(said)
 
 
 # what is said of one instance

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pacsnode.jobs.orders import DeliveryOrder, ReportOrder, Sent
+from pacsnode.jobs.orders import Asked, DeliveryOrder, FetchOrder, ReportOrder, Sent
 from storage.archive import Archive
 from storage.records import CaseState, Decision, Instance
 
@@ -48,6 +48,24 @@ def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -
         archive, order["study"], order["mask"], "reported", "reported",
         [f"The report {documents[-1]} was made and kept."],
         **facts, destinations=order["destinations"],
+    )  # fmt: skip
+
+
+def write_asked(archive: Archive, order: FetchOrder, asked: Asked) -> None:
+    """What was asked of sources and what came, beside where the mask stands; news alone."""
+    lines = archive.decisions(order["study"], order["mask"])
+    told = next((line for line in reversed(lines) if "asked" in line.facts), None)
+    if not asked["sentences"] or not lines:
+        return
+    if told is not None and list(told.facts["asked"]) == asked["sentences"]:
+        return
+    last = lines[-1]
+    archive.write_down(
+        Decision(
+            last.study_instance_uid, last.mask_instance_uid, last.state, last.code, last.reasons,
+            datetime.now(UTC), {**last.facts, "asked": asked["sentences"]},
+        ),
+        yields_to=lambda now: now != last,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pacsnode.addresses import WebDestination
 from pacsnode.delivery import stow
 from pacsnode.delivery.stow import probe, send
-from pacsnode.errors import DeliveryFailed, DeliveryRejected
+from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
 from tests.peers import Orthanc, encoded_dataset
 from tests.web_server import Asked, Reply, WebServer, part10, told
 
@@ -235,13 +235,13 @@ def test_a_comparison_with_nonsense_proves_nothing(report_3d: Path, held: Reply)
 @pytest.mark.parametrize(
     ("status", "error", "words"),
     [
-        (503, DeliveryFailed, "503"), (500, DeliveryFailed, "500"), (502, DeliveryFailed, "502"),
-        (429, DeliveryFailed, "429"), (408, DeliveryFailed, "408"),
-        (401, DeliveryRejected, "secret_env"), (403, DeliveryRejected, "Allow this account"),
-        (404, DeliveryRejected, "Set url"), (405, DeliveryRejected, "Set url"),
-        (413, DeliveryRejected, "largest request body"), (415, DeliveryRejected, "Part 10"),
-        (406, DeliveryRejected, "JSON"), (418, DeliveryRejected, "log"),
-        (301, DeliveryRejected, "Set url"), (307, DeliveryRejected, "Set url"),
+        (503, PeerFailed, "503"), (500, PeerFailed, "500"), (502, PeerFailed, "502"),
+        (429, PeerFailed, "429"), (408, PeerFailed, "408"),
+        (401, PeerRefused, "secret_env"), (403, PeerRefused, "Allow this account"),
+        (404, PeerRefused, "Set url"), (405, PeerRefused, "Set url"),
+        (413, PeerRefused, "largest request body"), (415, PeerRefused, "Part 10"),
+        (406, PeerRefused, "JSON"), (418, PeerRefused, "log"),
+        (301, PeerRefused, "Set url"), (307, PeerRefused, "Set url"),
     ],
 )  # fmt: skip
 def test_each_status_is_tried_again_or_parked(
@@ -284,7 +284,7 @@ def test_a_probe_tells_what_the_peer_shows_and_allows() -> None:
         assert probe(at(server.url)).studies == 0
     with (
         WebServer(lambda asked: Reply(401)) as server,
-        pytest.raises(DeliveryRejected, match="credentials"),
+        pytest.raises(PeerRefused, match="credentials"),
     ):
         probe(at(server.url))
 

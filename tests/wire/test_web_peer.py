@@ -8,7 +8,7 @@ import pytest
 from pacsnode import web_peer
 from pacsnode.addresses import WebDestination
 from pacsnode.delivery.stow import send
-from pacsnode.errors import DeliveryRejected, PeerFailed, PeerRefused
+from pacsnode.errors import PeerFailed, PeerRefused
 from tests.peers import free_port, scripted_peer
 from tests.web_server import Reply, WebServer, make_certificate, told
 
@@ -30,7 +30,7 @@ def test_a_redirect_never_carries_credentials_elsewhere(
         away = Reply(status, headers={"Location": elsewhere.url + "/studies"})
         with (
             WebServer(lambda asked: away) as server,
-            pytest.raises(DeliveryRejected, match="redirects"),
+            pytest.raises(PeerRefused, match="redirects"),
         ):
             send([report_3d], at(server.url, secret_env="THE_TOKEN"))  # noqa: S106 its name
     assert elsewhere.asked == []
