@@ -1,11 +1,14 @@
 """What can be wrong in the node.
 
 NodeError
-  BadSettings       the settings cannot be used; exit code 2
-  DeliveryFailed    a destination did not take an object now; another try may work (retryable)
-  DeliveryRejected  a destination refused for good; parked, with the fix named
+  BadSettings         the settings cannot be used; exit code 2
+  PeerFailed          a peer did not do its part now; another try may work (retryable)
+    DeliveryFailed    a destination did not take an object now
+  PeerRefused         a peer refuses for good, with the fix named
+    DeliveryRejected  a destination refused for good; parked
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -19,15 +22,33 @@ class BadSettings(NodeError):
     """The settings cannot be used; the message names the key and what it may be."""
 
 
-class DeliveryFailed(NodeError):
-    """A destination did not take an object; another try may work."""
+class PeerFailed(NodeError):
+    """A peer did not do its part; another try may work."""
 
     retryable = True
 
 
-class DeliveryRejected(NodeError):
-    """A destination refused for good; `fix` says what a person should change."""
+class PeerRefused(NodeError):
+    """A peer refuses for good; `fix` says what a person should change."""
 
     def __init__(self, sentence: str, *, fix: str) -> None:
         super().__init__(sentence)
         self.fix = fix
+
+
+class DeliveryFailed(PeerFailed):
+    """A destination did not take an object; `answers` is what it said of each, where it did."""
+
+    def __init__(self, sentence: str, *, answers: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(sentence)
+        self.answers = answers
+
+
+class DeliveryRejected(PeerRefused):
+    """A destination refused for good; `answers` is what it said of each, where it did."""
+
+    def __init__(
+        self, sentence: str, *, fix: str, answers: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(sentence, fix=fix)
+        self.answers = answers

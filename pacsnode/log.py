@@ -17,8 +17,8 @@ from typing import Any, TextIO
 FIELDS = frozenset({
     "study_instance_uid", "series_instance_uid", "sop_instance_uid", "sop_class_uid",
     "mask_sop_instance_uid", "transfer_syntax_uid", "frame_of_reference_uid", "tracking_uid",
-    "calling_ae", "called_ae", "address", "port", "destination", "outcome", "standing", "status",
-    "state", "code", "reason", "reasons", "fix", "error", "where", "logger", "warning",
+    "calling_ae", "called_ae", "address", "port", "destination", "source", "outcome", "standing",
+    "status", "state", "code", "reason", "reasons", "fix", "error", "where", "logger", "warning",
     "sha256", "size_bytes", "count", "kept", "refused", "attempt", "elapsed_s", "wait_s",
     "workflow_id", "describer", "model", "version", "segment_number", "workers", "pid", "file",
 })  # fmt: skip

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -27,6 +26,16 @@ from pydantic_settings import (
 )
 
 from engine.petar.shipped import named_folder
+from pacsnode.addresses import (
+    BY_TITLE,
+    BY_URL,
+    AETitle,
+    AnyDestination,
+    AnySource,
+    Destination,
+    WebDestination,
+    by_their_names,
+)
 from pacsnode.errors import BadSettings
 
 
@@ -41,9 +50,6 @@ def _compiles(pattern: str) -> str:
 # read where it is used: settings are told, in run.json too
 _SECRETS = frozenset({"PACSNODE_ENDPOINT_KEY"})
 
-AETitle = Annotated[str, StringConstraints(pattern=r"^[ -\[\]-~]{1,16}$", strip_whitespace=True)]
-Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Regex = Annotated[str, AfterValidator(_compiles)]
 ModelFolder = Annotated[
     Path, BeforeValidator(lambda told: named_folder(told) if isinstance(told, str) else told)
@@ -63,23 +69,6 @@ class Peer(_Section):
         description="Address, network (`10.0.0.0/24`) or host name it must come from; by default "
         "any, and then the AE title alone is trusted",
     )
-
-
-class Destination(_Section):
-    """Where reports go, by C-STORE."""
-
-    name: Name = Field(description="What status, log and journal call it; no two alike")
-    ae_title: AETitle = Field(description="The AE title it answers to")
-    host: str = Field(description="Its host name or address")
-    port: Port = Field(description="Its port")
-
-
-def _by_their_names(destinations: tuple[Destination, ...]) -> tuple[Destination, ...]:
-    names = [destination.name for destination in destinations]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two are called {name!r}, and deliveries go by the name")
-    return destinations
 
 
 class Listen(_Section):
@@ -279,8 +268,11 @@ class Settings(BaseSettings):
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")
     report: ReportSection = Field(default=ReportSection(), description="Our documents")
-    destinations: Annotated[tuple[Destination, ...], AfterValidator(_by_their_names)] = Field(
+    destinations: Annotated[tuple[AnyDestination, ...], AfterValidator(by_their_names)] = Field(
         default=(), description="Where reports are sent, each on its own"
+    )
+    sources: Annotated[tuple[AnySource, ...], AfterValidator(by_their_names)] = Field(
+        default=(), description="Whom to ask, in this order, for images that a mask lacks"
     )
 
     @classmethod
@@ -326,13 +318,15 @@ def _from_environment() -> dict[str, Any]:
         raise BadSettings(f"A PACSNODE_ variable that holds a list must be JSON: {exc}") from exc
 
 
-def parse_destination(text: str) -> Destination:
-    """`AET@HOST:PORT` as typed on a command line. Raises BadSettings."""
-    match = re.fullmatch(r"([^@]{1,16})@(.+):(\d{1,5})", text)
-    if match is None:
-        raise BadSettings(f"A destination is AET@HOST:PORT, not {text!r}")
-    ae_title, host, port = match.groups()
+def parse_destination(text: str) -> AnyDestination:
+    """`AET@HOST:PORT` or a DICOMweb URL as typed on a command line. Raises BadSettings."""
     try:
+        if re.match("https?://", text):
+            return WebDestination(name=text, url=text)
+        match = re.fullmatch(r"([^@]{1,16})@(.+):(\d{1,5})", text)
+        if match is None:
+            raise BadSettings(f"A destination is AET@HOST:PORT or an http(s):// URL, not {text!r}")
+        ae_title, host, port = match.groups()
         return Destination(name=text, ae_title=ae_title, host=host.strip("[]"), port=int(port))
     except ValidationError as exc:
         raise BadSettings(_in_words(exc)) from exc
@@ -347,8 +341,9 @@ def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
 
 
 def _sections_of(annotation: Any) -> list[type[BaseModel]]:
-    inner = getattr(annotation, "__args__", (annotation,))
-    return [part for part in inner if isinstance(part, type) and issubclass(part, BaseModel)]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for inner in get_args(annotation) for part in _sections_of(inner)]
 
 
 def _merged(base: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -377,7 +372,8 @@ def _in_words(error: ValidationError) -> str:
     keys = set(known_keys())
     lines = []
     for problem in error.errors():
-        dotted = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+        named = (part for part in problem["loc"] if part not in (BY_TITLE, BY_URL))
+        dotted = ".".join(part for part in named if isinstance(part, str))
         if problem["type"] == "extra_forbidden":
             lines.append(f"Unknown setting {dotted!r}{_nearest(dotted, keys)}")
         else:

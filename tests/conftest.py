@@ -8,12 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_PEERS = os.environ.get("PACSNODE_TEST_REQUIRE_PEERS") == "1"
-PEERS = ("storescu", "storescp", "dsrdump", "Orthanc", "dciodvfy", "tid1500reader")
+PEERS = ("storescu", "storescp", "dsrdump", "Orthanc", "openssl", "dciodvfy", "tid1500reader")
+DICOM_WEB = "libOrthancDicomWeb.so"
 FROM_PACKAGES = ("dciodvfy", "dcentvfy", "tid1500reader")
 
 
@@ -57,27 +59,40 @@ def peer_path(program: str) -> str | None:
 
 def find_peer(program: str) -> str:
     """The path of an independent tool; absent, a skip here and a failure in CI."""
-    path = peer_path(program)
-    if path is None:
-        message = f"{program} is not installed; see CONTRIBUTING.md for the packages tests use"
-        if REQUIRE_PEERS:
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+    return peer_path(program) or _absent(program)
+
+
+def plugin_path(library: str) -> str | None:
+    """Where a plugin of Orthanc lies."""
+    folders = (Path("/usr/share/orthanc/plugins"), Path("/usr/local/share/orthanc/plugins"))
+    found = (folder / library for folder in folders if (folder / library).is_file())
+    return next(map(str, found), None)
+
+
+def find_plugin(library: str) -> str:
+    """The path of a plugin of Orthanc; absent, a skip here and a failure in CI."""
+    return plugin_path(library) or _absent(library)
+
+
+def _absent(what: str) -> NoReturn:
+    message = f"{what} is not installed; see CONTRIBUTING.md for the packages tests use"
+    if REQUIRE_PEERS:
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which peers and judges this run uses, so that a log shows what was proven against what."""
-    return [f"peer {program}: {_version(program)}" for program in PEERS]
+    told = [f"peer {program}: {_version(program)}" for program in PEERS]
+    return [*told, f"peer {DICOM_WEB}: {plugin_path(DICOM_WEB) or 'absent'}"]
 
 
 def _version(program: str) -> str:
     path = peer_path(program)
     if path is None:
         return "absent"
-    answer = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, check=False, timeout=30
-    )
+    asked = "version" if program == "openssl" else "--version"
+    answer = subprocess.run([path, asked], capture_output=True, text=True, check=False, timeout=30)
     lines = (answer.stdout + answer.stderr).strip().splitlines()
     named = [line for line in lines if any(c.isdigit() for c in line) and "rror" not in line]
     return f"{named[0].strip('$ ')[:90] if named else 'present'} ({path})"

@@ -28,7 +28,7 @@ from pydicom.uid import (
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
-from tests.conftest import find_peer
+from tests.conftest import DICOM_WEB, find_peer, find_plugin
 
 LOOPBACK = "127.0.0.1"
 STARTS_WITHIN_S = 20.0
@@ -153,7 +153,8 @@ class Orthanc:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "orthanc.json"
         config.write_text(json.dumps(self._configuration()))
-        self._process = _running([program, str(config)], self.http_port, dict(os.environ))
+        env = os.environ | {"TCP_NODELAY": "1"}
+        self._process = _running([program, str(config)], self.http_port, env)
         self._process.__enter__()
         wait_until(lambda: _listens(self.port), what="Orthanc's DICOM port")
         return self
@@ -172,12 +173,29 @@ class Orthanc:
             "HttpDescribeErrors": True, "StableAge": 1, "SaveJobs": False,
         } | self._settings  # fmt: skip
 
+    @classmethod
+    def with_dicom_web(cls, folder: Path, **settings: Any) -> Self:
+        """One that also speaks DICOMweb, by its plugin."""
+        return cls(folder, **{"Plugins": [find_plugin(DICOM_WEB)]} | settings)
+
+    @property
+    def dicom_web(self) -> str:
+        """The root of its DICOMweb service."""
+        return f"http://{LOOPBACK}:{self.http_port}/dicom-web"
+
     def get(self, resource: str) -> bytes:
         """The body of one REST resource, such as `/instances`."""
         url = f"http://{LOOPBACK}:{self.http_port}{resource}"
         with urllib.request.urlopen(url, timeout=30) as answer:
             body: bytes = answer.read()
         return body
+
+    def hold(self, paths: Sequence[Path]) -> None:
+        """Put files into it."""
+        for path in paths:
+            url = f"http://{LOOPBACK}:{self.http_port}/instances"
+            with urllib.request.urlopen(url, data=path.read_bytes(), timeout=30) as answer:
+                assert answer.status == 200
 
     def instances(self) -> list[str]:
         """Orthanc's own identifiers of everything it holds."""

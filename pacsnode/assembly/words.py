@@ -72,7 +72,18 @@ def _told(mask: str | None, history: Sequence[Decision]) -> Iterator[str]:
         yield f"  Its inputs were chosen at {_stamp(chosen)}:"
         for reason in chosen.reasons:
             yield f"  - {reason}"
+    yield from _asked(history)
     yield from _before(history[:-1])
+
+
+def _asked(history: Sequence[Decision]) -> Iterator[str]:
+    """What was asked of sources, and what came."""
+    asked = [one for one in history if "asked" in one.facts]
+    if asked:
+        yield "  Sources were asked for what it lacks:"
+    for one in asked:
+        for sentence in one.facts["asked"]:
+            yield f"    {_stamp(one)}  {sentence}"
 
 
 def _before(history: Sequence[Decision]) -> Iterator[str]:

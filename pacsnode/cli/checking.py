@@ -20,7 +20,8 @@ from pacsnode.cli.application import (
 )
 
 if TYPE_CHECKING:
-    from pacsnode.settings import Destination, Settings
+    from pacsnode.addresses import AnyDestination, AnySource, Destination, WebDestination
+    from pacsnode.settings import Settings
 
 OUR_NAMES = ("pacsnode", "engine", "storage")
 
@@ -37,7 +38,11 @@ class Checked:
 def check(
     peer: Annotated[
         str | None,
-        typer.Argument(metavar="[PEER]", help="AET@HOST:PORT; by default every destination."),
+        typer.Argument(
+            metavar="[PEER]",
+            help="AET@HOST:PORT or a DICOMweb URL; by default every destination and source. One of "
+            "the settings is asked as they say, with its credentials.",
+        ),
     ] = None,
     config: Config = None,
     home: Home = None,
@@ -47,9 +52,10 @@ def check(
     from pacsnode.settings import parse_destination
 
     settings = settings_from(config, home)
-    peers = settings.destinations if peer is None else (parse_destination(peer),)
+    peers = settings.destinations if peer is None else (_known(parse_destination(peer), settings),)
     results = [_settings(settings, config), _disk(settings), *_import_names()]
     results += [_peer(each, settings.listen.ae_title) for each in peers]
+    results += [_source(each, settings) for each in settings.sources if peer is None]
     if as_json:
         print_json([asdict(result) for result in results])
     else:
@@ -91,17 +97,47 @@ def _import_names() -> Iterator[Checked]:
         yield Checked(f"import name {name}", not others, said)
 
 
-def _peer(destination: "Destination", calling_ae: str) -> Checked:
-    from pacsnode.delivery.cstore import probe
-    from pacsnode.errors import DeliveryFailed, DeliveryRejected
+def _known(given: "AnyDestination", settings: "Settings") -> "AnyDestination":
+    """The destination of the settings at this address, which may have credentials."""
+    same = (one for one in settings.destinations if one.address == given.address)
+    return next(same, given)
 
-    what = f"peer {destination.ae_title}@{destination.host}:{destination.port}"
+
+def _peer(destination: "AnyDestination", calling_ae: str) -> Checked:
+    from pacsnode.addresses import WebDestination
+    from pacsnode.errors import PeerFailed, PeerRefused
+
+    what = f"peer {destination.address}"
     try:
-        found = probe(destination, calling_ae)
-    except DeliveryRejected as exc:
+        if isinstance(destination, WebDestination):
+            well, said = _by_web(destination)
+        else:
+            well, said = _by_association(destination, calling_ae)
+    except PeerRefused as exc:
         return Checked(what, False, f"{exc} Fix: {exc.fix}")
-    except DeliveryFailed as exc:
+    except PeerFailed as exc:
         return Checked(what, False, str(exc))
+    return Checked(what, well, ", ".join(said))
+
+
+def _source(source: "AnySource", settings: "Settings") -> Checked:
+    from pacsnode.asking.fetching import greet
+    from pacsnode.errors import PeerFailed, PeerRefused
+
+    what = f"source {source.address}"
+    try:
+        greet(source, settings)
+    except PeerRefused as exc:
+        return Checked(what, False, f"{exc} Fix: {exc.fix}")
+    except PeerFailed as exc:
+        return Checked(what, False, str(exc))
+    return Checked(what, True, "answers a search, and offers to retrieve")
+
+
+def _by_association(destination: "Destination", calling_ae: str) -> tuple[bool, list[str]]:
+    from pacsnode.delivery.cstore import probe
+
+    found = probe(destination, calling_ae)
     echo = "no answer" if found.echo_status is None else f"0x{found.echo_status:04X}"
     takes = {
         "Comprehensive 3D SR (88.34)": found.takes_reports,
@@ -109,4 +145,22 @@ def _peer(destination: "Destination", calling_ae: str) -> Checked:
     }
     said = [f"C-ECHO {echo} in {found.elapsed_s * 1000:.0f} ms"]
     said += [f"{'takes' if taken else 'does not take'} {name}" for name, taken in takes.items()]
-    return Checked(what, found.echo_status == 0 and found.takes_reports, ", ".join(said))
+    return found.echo_status == 0 and found.takes_reports, said
+
+
+def _by_web(destination: "WebDestination") -> tuple[bool, list[str]]:
+    from pacsnode.delivery.stow import probe
+
+    found = probe(destination)
+    said = [f"QIDO-RS {found.search_status} in {found.elapsed_s * 1000:.0f} ms"]
+    if found.studies is None:
+        said.append("its answer is no list of studies: is this the root of a DICOMweb service?")
+    else:
+        said.append("it holds studies" if found.studies else "it shows no study")
+    stores = {
+        True: "POST to studies is allowed",
+        False: "POST to studies is not allowed",
+        None: "whether it stores is not said and shows with the first report",
+    }
+    said.append(stores[found.allows_storing])
+    return found.studies is not None and found.allows_storing is not False, said

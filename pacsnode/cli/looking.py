@@ -131,8 +131,15 @@ def _told(decision: "Decision") -> dict[str, Any]:
         "code": decision.code,
         "reasons": list(decision.reasons),
         "decided_at": decision.decided_at.isoformat(),
-        "facts": dict(decision.facts),
+        "facts": _thawed(decision.facts),
     }
+
+
+def _thawed(value: Any) -> Any:
+    """The same as JSON knows it."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(inner) for key, inner in value.items()}
+    return [_thawed(inner) for inner in value] if isinstance(value, tuple | list) else value
 
 
 def reindex(config: Config = None, home: Home = None, as_json: AsJson = False) -> None:

@@ -23,8 +23,9 @@ from pacsnode.cli.application import (
 from pacsnode.cli.folders import ModelFolder, existing
 
 if TYPE_CHECKING:
+    from pacsnode.addresses import AnyDestination
     from pacsnode.replay.run import Outcome
-    from pacsnode.settings import Destination, Settings
+    from pacsnode.settings import Settings
 
 TEMPLATE_WRITES = (
     "No model is set: the template writes the words, of measurements alone (--model FOLDER, or"
@@ -45,7 +46,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default=False)] = None,
     destination: Annotated[
         list[str] | None,
-        typer.Option(help="Where reports go: AET@HOST:PORT; may be given more than once."),
+        typer.Option(
+            help="Where reports go: AET@HOST:PORT, or the URL of a DICOMweb service; may be given "
+            "more than once."
+        ),
     ] = None,
     quiet_s: Annotated[
         float | None,
@@ -71,7 +75,7 @@ def serve(
     raise typer.Exit(node.serve(settings, ready=_say_ready))
 
 
-def _destinations(given: list[str] | None) -> "tuple[Destination, ...]":
+def _destinations(given: list[str] | None) -> "tuple[AnyDestination, ...]":
     from pacsnode.settings import parse_destination
 
     return tuple(parse_destination(text) for text in given or ())

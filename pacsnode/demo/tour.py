@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pacsnode.addresses import Destination
 from pacsnode.demo.peers import LOOPBACK, RECEIVER, NotSent, receiving, send_study
 from pacsnode.demo.truth import Compared, compare
 from pacsnode.demo.words import (
@@ -31,7 +32,7 @@ from pacsnode.demo.words import (
 )
 from pacsnode.errors import BadSettings
 from pacsnode.node import Node
-from pacsnode.settings import Destination, Settings, read_settings
+from pacsnode.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from engine.cohort.phantom import PhantomStudy

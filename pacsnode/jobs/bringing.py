@@ -1,17 +1,21 @@
 """One try to bring documents to a destination."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydicom import dcmread
 
-from pacsnode.delivery.cstore import send
-from pacsnode.errors import DeliveryFailed, DeliveryRejected
+from pacsnode.addresses import AnyDestination, WebDestination
+from pacsnode.delivery import cstore, stow
+from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
 from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
 from storage.errors import StorageError
+
+Answered = Mapping[str, str]  # of one document: its UID, what became of it, the peer's reason
 
 
 def bring(order: DeliveryOrder, desk: Desk) -> Sent:
@@ -24,6 +28,7 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
         fix = "Name it again in the settings and restart the node."
         return _sent("parked", "The destination is no longer in the settings.", fix)
     reach("sending")
+    answers: Sequence[Answered]
     try:
         paths = []
         for uid in order["documents"]:
@@ -36,15 +41,34 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
         for earlier in _predecessors(paths[-1]):
             if journal.goes_first(lines, earlier, destination.name):
                 return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
-        send(paths, destination, desk.settings.listen.ae_title)
-    except DeliveryRejected as exc:
-        return _sent("parked", str(exc), f"To fix: {exc.fix}")
-    except (DeliveryFailed, StorageError) as exc:
-        return _sent("again", str(exc))
+        answers = _send(paths, destination, desk.settings.listen.ae_title)
+    except PeerRefused as exc:
+        answers = exc.answers if isinstance(exc, DeliveryRejected) else ()
+        return _sent("parked", str(exc), f"To fix: {exc.fix}", answers=answers)
+    except (PeerFailed, StorageError) as exc:
+        answers = exc.answers if isinstance(exc, DeliveryFailed) else ()
+        return _sent("again", str(exc), answers=answers)
     except Exception as exc:  # noqa: BLE001 the delivery step: a study is never lost to a defect
         return _sent("again", f"The program failed while sending: {type(exc).__name__}.")
     reach("sent")
-    return _sent("delivered")
+    return _sent("delivered", *_remarks(answers), answers=answers)
+
+
+def _send(
+    paths: Sequence[Path], destination: AnyDestination, calling_ae: str
+) -> Sequence[Answered]:
+    if isinstance(destination, WebDestination):
+        return stow.send(paths, destination)
+    cstore.send(paths, destination, calling_ae)
+    return []  # it raises unless every status is a success
+
+
+def _remarks(answers: Sequence[Answered]) -> list[str]:
+    return [
+        f"{answer['sop_instance_uid']}: {answer['outcome']}."
+        for answer in answers
+        if answer["outcome"] != "stored"
+    ]
 
 
 def _predecessors(sr: Path) -> list[str]:
@@ -58,5 +82,12 @@ def _predecessors(sr: Path) -> list[str]:
     ]
 
 
-def _sent(outcome: Literal["delivered", "again", "parked"], *reasons: str) -> Sent:
-    return Sent(outcome=outcome, reasons=list(reasons))
+def _sent(
+    outcome: Literal["delivered", "again", "parked"],
+    *reasons: str,
+    answers: Sequence[Answered] = (),
+) -> Sent:
+    sent = Sent(outcome=outcome, reasons=list(reasons))
+    if answers:
+        sent["answers"] = [dict(answer) for answer in answers]
+    return sent

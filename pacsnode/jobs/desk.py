@@ -5,8 +5,9 @@ import threading
 from dataclasses import dataclass, field
 
 from engine.finding import Describer
+from pacsnode.addresses import AnyDestination
 from pacsnode.jobs.suspects import Suspects
-from pacsnode.settings import Destination, Settings
+from pacsnode.settings import Settings
 from storage.archive import Archive
 
 
@@ -43,7 +44,7 @@ class Desk:
             return self.deadline_s
         return self.deadline_s + lesions * told.deadline_s * told.cases_at_once
 
-    def destination(self, name: str) -> Destination | None:
+    def destination(self, name: str) -> AnyDestination | None:
         """The destination of this name, or None when the settings no longer have it."""
         found = (each for each in self.settings.destinations if each.name == name)
         return next(found, None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pacsnode.jobs.orders import DeliveryOrder, ReportOrder, Sent
+from pacsnode.jobs.orders import Asked, DeliveryOrder, FetchOrder, ReportOrder, Sent
 from storage.archive import Archive
 from storage.records import CaseState, Decision, Instance
 
@@ -51,6 +51,24 @@ def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -
     )  # fmt: skip
 
 
+def write_asked(archive: Archive, order: FetchOrder, asked: Asked) -> None:
+    """What was asked of sources and what came, beside where the mask stands; news alone."""
+    lines = archive.decisions(order["study"], order["mask"])
+    told = next((line for line in reversed(lines) if "asked" in line.facts), None)
+    if not asked["sentences"] or not lines:
+        return
+    if told is not None and list(told.facts["asked"]) == asked["sentences"]:
+        return
+    last = lines[-1]
+    archive.write_down(
+        Decision(
+            last.study_instance_uid, last.mask_instance_uid, last.state, last.code, last.reasons,
+            datetime.now(UTC), {**last.facts, "asked": asked["sentences"]},
+        ),
+        yields_to=lambda now: now != last,
+    )  # fmt: skip
+
+
 def write_superseded(archive: Archive, mask: Instance, later: Instance) -> None:
     """A later version of the mask is reported in its place."""
     write(
@@ -75,7 +93,10 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
             state, code, first = "failed", PARKED, f"{name} will not take the report."
         case "again":
             code, first = "delivery-postponed", f"{name} did not take the report now."
-    _write_delivery(archive, order, state, code, [first, *sent["reasons"]], destination=name)
+    answers = {"answers": sent["answers"]} if sent.get("answers") else {}
+    _write_delivery(
+        archive, order, state, code, [first, *sent["reasons"]], destination=name, **answers
+    )
 
 
 def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
@@ -132,7 +153,7 @@ def _write_delivery(
     state: CaseState,
     code: str,
     reasons: Sequence[str],
-    **facts: str,
+    **facts: Any,
 ) -> None:
     documents = order["documents"]
     write(

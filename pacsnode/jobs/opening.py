@@ -14,11 +14,13 @@ from pacsnode.errors import NodeError
 
 REPORTS = "reports"
 DELIVERIES = "deliveries"
+FETCHES = "fetches"
 
 # Raise it only when the order of steps in a workflow changes: work of another version is stranded.
 STEPS_VERSION = "1"
 
 _POLL_S = 0.2
+FETCHES_AT_ONCE = 4
 
 
 @contextmanager
@@ -51,6 +53,14 @@ def durable(path: Path, *, drain_s: float = 5, reports_at_once: int = 1) -> Iter
         # one delivery at a time to each destination: a dead one does not hold up the others
         DBOS.register_queue(
             DELIVERIES,
+            partition_concurrency=1,
+            polling_interval_sec=_POLL_S,
+            on_conflict="always_update",
+        )
+        # one mask of a study at a time: the next one finds what came for the first
+        DBOS.register_queue(
+            FETCHES,
+            worker_concurrency=FETCHES_AT_ONCE,
             partition_concurrency=1,
             polling_interval_sec=_POLL_S,
             on_conflict="always_update",

@@ -1,6 +1,6 @@
 """What a job is told, and what its steps answer: JSON of ids, digests and sentences only."""
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class ReportOrder(TypedDict):
@@ -29,6 +29,23 @@ class DeliveryOrder(TypedDict):
     destinations: list[str]  # all that must have it before it counts as delivered
 
 
+class FetchOrder(TypedDict):
+    """Images to ask sources for: what a mask lacks is found anew at every try."""
+
+    study: str
+    mask: str
+    first: int  # the try that began this round of asking
+    refused: list[str]  # sources that refused for good, and are not asked again in this round
+
+
+class Asked(TypedDict):
+    """What one try to fetch came to; `over`: nothing is missing, or nobody waits for it."""
+
+    outcome: Literal["over", "again"]
+    sentences: list[str]  # a source each; none where none was asked
+    refused: list[str]
+
+
 class Made(TypedDict):
     """What making a report came to.
 
@@ -47,3 +64,4 @@ class Sent(TypedDict):
 
     outcome: Literal["delivered", "again", "parked"]
     reasons: list[str]
+    answers: NotRequired[list[dict[str, str]]]  # what was said of each document, where it was

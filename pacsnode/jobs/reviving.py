@@ -15,6 +15,7 @@ from pacsnode.jobs.workflows import (
     CRASHES,
     delivery_prefix,
     enqueue_delivery,
+    enqueue_fetch,
     enqueue_report,
     tries_of,
 )
@@ -111,6 +112,8 @@ class Reviver:
         pause_s = self._desk.backoff.delay_s(tries)
         if job.name == "deliver":
             enqueue_delivery(order, tries + 1, pause_s)
+        elif job.name == "fetch":
+            enqueue_fetch(order, tries + 1, pause_s)
         elif job.status == WorkflowStatusString.ERROR.value:
             enqueue_report(order, tries + 1, pause_s)  # the journal could not be written
         else:

@@ -1,4 +1,4 @@
-"""The two workflows, report and deliver: their steps, their ids, and what follows a failed try.
+"""The workflows, fetch, report and deliver: their steps, their ids, and what follows a failed try.
 
 A step runs at least once and its outcome is recorded once, so that every step may be repeated.
 A try that should be repeated later ends its workflow and enqueues the next one with a delay: it
@@ -14,15 +14,17 @@ from dbos import (
 )
 
 from pacsnode.jobs import journal
+from pacsnode.jobs.asking import ask
 from pacsnode.jobs.bringing import bring
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.making import make
-from pacsnode.jobs.opening import DELIVERIES, REPORTS
-from pacsnode.jobs.orders import DeliveryOrder, Made, ReportOrder, Sent
+from pacsnode.jobs.opening import DELIVERIES, FETCHES, REPORTS
+from pacsnode.jobs.orders import Asked, DeliveryOrder, FetchOrder, Made, ReportOrder, Sent
 from storage.records import CaseState
 
 COUNTED_TRIES = 3  # of a report that a faulty model or a defect ended
+ASKED_TIMES = 100  # in one round: about a day; a new object of the study begins another
 CRASHES = 25  # restarts with a report under way, whichever report ended the process
 
 _desk: Desk | None = None
@@ -90,6 +92,42 @@ def enqueue_delivery(order: DeliveryOrder, tries: int, delay_s: float | None = N
             SetEnqueueOptions(queue_partition_key=order["destination"], delay_seconds=delay_s),
         ):
             DBOS.enqueue_workflow(DELIVERIES, deliver, order, tries)
+
+
+def start_fetch(study: str, mask: str) -> None:
+    """Have the sources asked for what a mask lacks, unless they are asked for it already."""
+    prefix = f"fetch:{mask}:"
+    tries = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
+    if all(job.status == WorkflowStatusString.SUCCESS.value for job in tries):
+        first = 1 + max(map(tries_of, tries), default=0)
+        order = FetchOrder(study=study, mask=mask, first=first, refused=[])
+        enqueue_fetch(order, first, at_desk().backoff.first_s)
+
+
+def enqueue_fetch(order: FetchOrder, tries: int, delay_s: float | None = None) -> None:
+    """Enqueue a try to fetch; one that was enqueued before stays as it is."""
+    fetch_id = f"fetch:{order['mask']}:{tries}"
+    if DBOS.get_workflow_status(fetch_id) is None:
+        with (
+            SetWorkflowID(fetch_id),
+            SetEnqueueOptions(queue_partition_key=order["study"], delay_seconds=delay_s),
+        ):
+            DBOS.enqueue_workflow(FETCHES, fetch, order, tries)
+
+
+@DBOS.workflow(name="fetch", max_recovery_attempts=CRASHES)
+def fetch(order: FetchOrder, tries: int) -> str:
+    """Ask the sources for what a mask lacks; gives the outcome."""
+    asked = ask_sources(order)
+    note_asked(order, asked)
+    round_ends = tries - order["first"] + 1 >= ASKED_TIMES
+    if asked["outcome"] == "again" and not round_ends:
+        later = FetchOrder(
+            study=order["study"], mask=order["mask"], first=order["first"],
+            refused=asked["refused"],
+        )  # fmt: skip
+        enqueue_fetch(later, tries + 1, at_desk().backoff.delay_s(tries - order["first"] + 1))
+    return asked["outcome"]
 
 
 @DBOS.workflow(name="report", max_recovery_attempts=CRASHES)
@@ -183,6 +221,18 @@ def note_reported(order: ReportOrder, documents: list[str]) -> None:
 def note_sent(order: DeliveryOrder, sent: Sent) -> None:
     """Write down what came of a try to deliver."""
     journal.write_sent(at_desk().archive, order, sent)
+
+
+@DBOS.step(name="note_asked", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note_asked(order: FetchOrder, asked: Asked) -> None:
+    """Write down what was asked of whom, and what came."""
+    journal.write_asked(at_desk().archive, order, asked)
+
+
+@DBOS.step(name="ask_sources")
+def ask_sources(order: FetchOrder) -> Asked:
+    """One try to fetch."""
+    return ask(order, at_desk())
 
 
 @DBOS.step(name="conclude", retries_allowed=True, max_attempts=20, backoff_rate=1.5)

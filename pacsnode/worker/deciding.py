@@ -8,13 +8,15 @@ from pathlib import Path
 from pacsnode.assembly import assess
 from pacsnode.assembly.assessment import Assessment
 from pacsnode.assembly.label_maps import label_maps_of
+from pacsnode.assembly.needs import needs_of
 from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version, later_version
 from pacsnode.jobs import journal
+from pacsnode.jobs.asking import MAY_BE_ASKED_FOR
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import ReportOrder
-from pacsnode.jobs.workflows import start_report
+from pacsnode.jobs.workflows import start_fetch, start_report
 from storage.records import CaseState, Decision, Instance, Series
 
 _ALIVE: frozenset[CaseState] = frozenset({"ready", "running", "reported", "delivered"})
@@ -49,6 +51,7 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
             _order(one, _earlier_versions(one.mask, masks, desk), desk)
         else:
             _write_unready(one, desk)
+            _ask_sources(one, desk)
     waiting = [one for one in looked if one.assessment.state == "waiting" and not one.quiet]
     return frozenset().union(*(one.studies for one in waiting))
 
@@ -81,6 +84,13 @@ def _write_unready(one: _Looked, desk: Desk) -> None:
         if last.facts.get("seed") is not None:
             return  # it has a report; only another set of inputs would be news
     desk.archive.write_down(one.assessment.decision(one.mask, datetime.now(UTC)))
+
+
+def _ask_sources(one: _Looked, desk: Desk) -> None:
+    if desk.settings.sources and one.assessment.state in MAY_BE_ASKED_FOR:
+        candidates = desk.archive.candidates(one.mask)
+        if needs_of(one.mask, candidates, desk.settings.assembly) is not None:
+            start_fetch(one.mask.study_instance_uid, one.mask.sop_instance_uid)
 
 
 def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:

@@ -108,6 +108,11 @@ class Site:
     listener: Listener
     worker: Worker
 
+    def send_files(self, paths: Sequence[Path]) -> None:
+        """Files as they are, by DCMTK's storescu."""
+        sent = storescu(self.listener.address[1], paths)
+        assert sent.returncode == 0, sent.stderr + sent.stdout
+
     def send(self, datasets: Sequence[Dataset], *options: str) -> None:
         """By DCMTK's storescu, over one association; `options` are its own."""
         folder = self.home / "outgoing" / generate_uid()

@@ -16,7 +16,8 @@ from pacsnode.cli import app, main
 from storage.archive import Archive
 from tests.conftest import ROOT, find_peer
 from tests.makers import make_pet, make_seg, save
-from tests.peers import Receiver, echoscu, encoded_dataset
+from tests.peers import Orthanc, Receiver, echoscu, encoded_dataset
+from tests.web_server import Reply, WebServer
 
 HEAVY = ("torch", "transformers", "monai", "highdicom", "dbos", "SimpleITK", "matplotlib", "scipy")
 COMMANDS = (
@@ -218,6 +219,37 @@ def test_check_says_when_a_peer_takes_no_reports(tmp_path: Path) -> None:
         code, out = run("check", f"R@127.0.0.1:{receiver.port}", "--home", tmp_path)
     assert code == 1
     assert "does not take Comprehensive 3D SR" in out
+
+
+def test_check_asks_a_dicomweb_service_with_the_credentials_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_TOKEN", "canary")
+    with WebServer(lambda asked: Reply(200, b"[]", headers={"Allow": "GET"})) as server:
+        config = tmp_path / "node.toml"
+        config.write_text(
+            f'[[destinations]]\nname = "web"\nurl = "{server.url}"\nsecret_env = "THE_TOKEN"\n'
+        )
+        options = ("--home", tmp_path, "--config", config)
+        for arguments in (("check",), ("check", server.url)):
+            code, out = run(*arguments, *options)
+            assert code == 1
+            assert "it shows no study, POST to studies is not allowed" in out
+            assert "canary" not in out
+    assert {asked.headers["Authorization"] for asked in server.asked} == {"Bearer canary"}
+    code, out = run("check", server.url, "--home", tmp_path)
+    assert (code, "no connection" in out) == (1, True)
+    with WebServer(lambda asked: Reply(401)) as server:
+        code, out = run("check", server.url, "--home", tmp_path)
+    assert (code, "Fix: Set secret_env" in out) == (1, True)
+
+
+def test_check_asks_orthanc_by_dicomweb(tmp_path: Path) -> None:
+    with Orthanc.with_dicom_web(tmp_path / "orthanc") as orthanc:
+        code, out = run("check", orthanc.dicom_web, "--home", tmp_path)
+    assert code == 0
+    assert "QIDO-RS 200" in out
+    assert "it shows no study, whether it stores is not said" in out
 
 
 @pytest.mark.wire

@@ -4,12 +4,13 @@ import os
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from pacsnode.addresses import Destination, WebDestination
 from pacsnode.errors import BadSettings
 from pacsnode.settings import Settings, known_keys, parse_destination, read_settings
 from tests.conftest import ROOT
@@ -61,6 +62,7 @@ def test_settings_made_in_code_do_not_look_at_the_environment(
     assert Settings().listen.port == 11112
 
 
+BY_URL = "[[destinations]]\nname = 'x'\nurl = 'https://pacs.example'\n"
 TWO_OF_ONE_NAME = """
 destinations = [
     {name = "PACS", ae_title = "A", host = "a.example", port = 104},
@@ -85,6 +87,17 @@ destinations = [
         ("[describe]\ndescriber = 'oracle'", "Setting 'describe.describer'"),
         ("[describe]\nmodle = '/m'", "the nearest known one is 'describe.model'"),
         ("[[destinations]]\nname = ' '\nhost = 'h'\nport = 1", "Setting 'destinations.name'"),
+        ("[[destinations]]\nname = 'x'\nurl = 'ftp://h'", "url': Value error, not an http"),
+        ("[[destinations]]\nname = 'x'\nurl = 'https://u:pw@h'", "secret_env or secret_file"),
+        ("[[destinations]]\nname = 'x'\nurl = 'https://h/?a=b'", "has no ? and no #"),
+        ("[[destinations]]\nname = 'x'\nurl = 'https://h:x'", "Setting 'destinations.url'"),
+        ("[[destinations]]\nname = 'x'\nurl = 'https://h/ a'", "no space"),
+        ("[[destinations]]\nname = 'x'\nurl = 'https://h'\nport = 1", "and so no port"),
+        ("[[destinations]]\nname = 'x'\nurl = 'https://h'\ntoken = 'x'", "'destinations.token'"),
+        (f"{BY_URL}user = 'u'", "a user needs a password"),
+        (f"{BY_URL}secret_env = 'A'\nsecret_file = '/b'", "not in both"),
+        (f"{BY_URL}secret_env = 'PACSNODE_KEY'", "not one of PACSNODE_*"),
+        (f"{BY_URL.replace('https', 'http')}secret_env = 'A'", "in clear: use https://"),
         (TWO_OF_ONE_NAME, "Setting 'destinations': Value error, two are called 'PACS'"),
         ("listen = 3", "Setting 'listen'"),
         ("[listen", "is not valid TOML"),
@@ -136,10 +149,43 @@ def test_a_destination_is_typed_as_title_host_port(text: str, parts: tuple[str, 
     assert (destination.ae_title, destination.host, destination.port) == parts
 
 
-@pytest.mark.parametrize("text", ["PACS", "PACS@host", "@host:104", "PACS@host:0", "P@h:70000"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://h",
+        "https://",
+        "https://h:0x/",
+        "PACS",
+        "PACS@host",
+        "@host:104",
+        "PACS@host:0",
+        "P@h:70000",
+    ],
+)
 def test_a_malformed_destination_is_refused(text: str) -> None:
     with pytest.raises(BadSettings):
         parse_destination(text)
+
+
+@pytest.mark.parametrize("text", ["https://pacs.example/dicom-web/", "http://[::1]:8042/dicom-web"])
+def test_a_destination_may_be_the_url_of_a_dicomweb_service(text: str) -> None:
+    destination = parse_destination(text)
+    assert isinstance(destination, WebDestination)
+    assert (destination.name, destination.url) == (text, text.rstrip("/"))
+
+
+def test_a_destination_of_either_kind_outlives_the_way_to_the_worker(tmp_path: Path) -> None:
+    told = f"{BY_URL}secret_file = '/run/secret'\n[[destinations]]\nname = 'y'\n"
+    config = written(tmp_path, told + "ae_title = 'Y'\nhost = 'h'\nport = 104\n")
+    settings = read_settings(config)
+    assert [type(one) for one in settings.destinations] == [WebDestination, Destination]
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_secret_may_go_over_http_within_one_machine(host: str) -> None:
+    told = {"name": "x", "url": f"http://{host}:8042", "secret_env": "A"}
+    assert Settings(destinations=[told]).destinations
 
 
 # the page
@@ -148,9 +194,7 @@ def test_a_malformed_destination_is_refused(text: str) -> None:
 def table_rows(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """One row of the settings page for every key that holds a value."""
     for name, field in model.model_fields.items():
-        inner = [
-            part for part in (field.annotation, *get_args(field.annotation)) if _is_model(part)
-        ]
+        inner = _models(field.annotation)
         if not inner or get_origin(field.annotation) is tuple:
             yield (
                 f"| `{prefix}{name}` | {_type(field.annotation)} | {_default(field.default)} | "
@@ -160,15 +204,19 @@ def table_rows(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
             yield from table_rows(section, f"{prefix}{name}.")
 
 
-def _is_model(part: Any) -> bool:
-    return isinstance(part, type) and issubclass(part, BaseModel)
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _type(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is tuple:
-        return "list of tables" if _is_model(get_args(annotation)[0]) else "list of text"
+        return "list of tables" if _models(annotation) else "list of text"
+    if get_origin(annotation) is Annotated and "file" in annotation.__metadata__:
+        return "file"
     if get_origin(annotation) in (Union, types.UnionType):
         return _type(get_args(annotation)[0])
     if get_args(annotation):

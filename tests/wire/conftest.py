@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+from pydicom.uid import Comprehensive3DSRStorage
 
 from pacsnode import log
 from pacsnode.intake.association import Listener
 from pacsnode.settings import Listen
 from storage.archive import Archive
+from tests.makers import save
 from tests.wire.node import Node
 
 
@@ -28,6 +31,22 @@ def node(archive: Archive) -> Iterator[Node]:
     listener.start()
     yield Node(archive, listener.address[1])
     listener.stop()
+
+
+@pytest.fixture
+def report_3d(data: Path, tmp_path: Path) -> Path:
+    """A real SR under the class our reports have."""
+    dataset = dcmread(data / "sr_other_tools" / "highdicom_sr_document.dcm")
+    dataset.SOPClassUID = Comprehensive3DSRStorage
+    dataset.file_meta.MediaStorageSOPClassUID = Comprehensive3DSRStorage
+    (path,) = save(dataset, tmp_path / "report")
+    return path
+
+
+@pytest.fixture
+def segmentation(data: Path) -> Path:
+    """A real SEG."""
+    return data / "seg_variety" / "seg_image_ct_binary.dcm"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
-    Comprehensive3DSRStorage,
     EnhancedSRStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -15,11 +14,10 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from pacsnode.delivery import cstore
+from pacsnode import dimse_peer
 from pacsnode.delivery.cstore import probe, send
-from pacsnode.errors import DeliveryFailed, DeliveryRejected
+from pacsnode.errors import PeerFailed, PeerRefused
 from pacsnode.settings import Destination
-from tests.makers import save
 from tests.peers import (
     LOOPBACK,
     Arrived,
@@ -38,26 +36,6 @@ pytestmark = pytest.mark.wire
 
 def at(port: int, ae_title: str = "RECEIVER", host: str = LOOPBACK) -> Destination:
     return Destination(name="test", ae_title=ae_title, host=host, port=port)
-
-
-@pytest.fixture
-def report(data: Path) -> Path:
-    return data / "sr_other_tools" / "highdicom_sr_document.dcm"
-
-
-@pytest.fixture
-def report_3d(report: Path, tmp_path: Path) -> Path:
-    """A real SR under the class our reports have."""
-    dataset = dcmread(report)
-    dataset.SOPClassUID = Comprehensive3DSRStorage
-    dataset.file_meta.MediaStorageSOPClassUID = Comprehensive3DSRStorage
-    (path,) = save(dataset, tmp_path / "report")
-    return path
-
-
-@pytest.fixture
-def segmentation(data: Path) -> Path:
-    return data / "seg_variety" / "seg_image_ct_binary.dcm"
 
 
 def classes_of(*paths: Path) -> list[str]:
@@ -119,7 +97,7 @@ def test_compressed_files_go_as_they_are_or_not_at_all(data: Path) -> None:
     assert receiver.arrived[0].encoded == encoded_dataset(rle)[0]
     with (
         Receiver(transfer_syntax_uids=[ExplicitVRLittleEndian]) as receiver,
-        pytest.raises(DeliveryRejected, match="no presentation context"),
+        pytest.raises(PeerRefused, match="no presentation context"),
     ):
         send([rle], at(receiver.port), "PACSNODE")
 
@@ -132,7 +110,7 @@ def test_a_peer_without_our_report_class_is_named_and_gets_nothing(
 ) -> None:
     with (
         Receiver(sop_class_uids=[SegmentationStorage]) as receiver,
-        pytest.raises(DeliveryRejected, match="Comprehensive 3D SR") as refusal,
+        pytest.raises(PeerRefused, match="Comprehensive 3D SR") as refusal,
     ):
         send([segmentation, report_3d], at(receiver.port), "PACSNODE")
     assert "Enable storage of Comprehensive 3D SR" in refusal.value.fix
@@ -141,7 +119,7 @@ def test_a_peer_without_our_report_class_is_named_and_gets_nothing(
 
 def test_a_peer_that_accepts_nothing_is_a_rejection_too(report_3d: Path) -> None:
     with Receiver(sop_class_uids=[EnhancedSRStorage]) as receiver:
-        with pytest.raises(DeliveryRejected, match="no presentation context"):
+        with pytest.raises(PeerRefused, match="no presentation context"):
             send([report_3d], at(receiver.port), "PACSNODE")
         found = probe(at(receiver.port), "PACSNODE")
     assert (found.echo_status, found.takes_reports, found.takes_segmentations) == (0, False, False)
@@ -152,10 +130,10 @@ def test_a_peer_that_accepts_nothing_is_a_rejection_too(report_3d: Path) -> None
     [
         (0x0000, None), (0xB000, None), (0xB006, None), (0xB007, None), (0x0107, None),
         (0x0111, None),
-        (0xA700, DeliveryFailed), (0xA7FF, DeliveryFailed), (0x0110, DeliveryFailed),
-        (0x0213, DeliveryFailed), (0xFE00, DeliveryFailed), (0x9999, DeliveryFailed),
-        (0xA900, DeliveryRejected), (0xC000, DeliveryRejected), (0xC1FF, DeliveryRejected),
-        (0x0122, DeliveryRejected), (0x0124, DeliveryRejected), (0x0117, DeliveryRejected),
+        (0xA700, PeerFailed), (0xA7FF, PeerFailed), (0x0110, PeerFailed),
+        (0x0213, PeerFailed), (0xFE00, PeerFailed), (0x9999, PeerFailed),
+        (0xA900, PeerRefused), (0xC000, PeerRefused), (0xC1FF, PeerRefused),
+        (0x0122, PeerRefused), (0x0124, PeerRefused), (0x0117, PeerRefused),
     ],
 )  # fmt: skip
 def test_each_status_is_stored_tried_again_or_parked(
@@ -167,13 +145,13 @@ def test_each_status_is_stored_tried_again_or_parked(
         else:
             with pytest.raises(error, match=f"0x{status:04X}") as raised:
                 send([report_3d], at(receiver.port), "PACSNODE")
-            assert getattr(raised.value, "fix", None) or error is DeliveryFailed
+            assert getattr(raised.value, "fix", None) or error is PeerFailed
 
 
 def test_after_a_failure_the_next_try_sends_everything(segmentation: Path, report_3d: Path) -> None:
     answers = iter([0x0000, 0xA700, 0x0000, 0x0000])
     with Receiver(answer=lambda arrived: next(answers)) as receiver:
-        with pytest.raises(DeliveryFailed, match="0xA700"):
+        with pytest.raises(PeerFailed, match="0xA700"):
             send([segmentation, report_3d], at(receiver.port), "PACSNODE")
         send([segmentation, report_3d], at(receiver.port), "PACSNODE")
     assert len(receiver.arrived) == 4
@@ -182,9 +160,7 @@ def test_after_a_failure_the_next_try_sends_everything(segmentation: Path, repor
 def test_an_unknown_calling_title_names_the_title_to_register(report_3d: Path) -> None:
     with (
         Receiver(callers=["SOMEONE"]) as receiver,
-        pytest.raises(
-            DeliveryRejected, match="does not recognise our AE title PACSNODE"
-        ) as refusal,
+        pytest.raises(PeerRefused, match="does not recognise our AE title PACSNODE") as refusal,
     ):
         send([report_3d], at(receiver.port), "PACSNODE")
     assert "Register PACSNODE" in refusal.value.fix
@@ -193,7 +169,7 @@ def test_an_unknown_calling_title_names_the_title_to_register(report_3d: Path) -
 def test_a_wrong_called_title_names_the_setting(report_3d: Path) -> None:
     with (
         Receiver(require_called=True) as receiver,
-        pytest.raises(DeliveryRejected, match=r"is not called WRONG\{") as refusal,
+        pytest.raises(PeerRefused, match=r"is not called WRONG\{") as refusal,
     ):
         send([report_3d], at(receiver.port, "WRONG{"), "PACSNODE")
     assert "ae_title" in refusal.value.fix
@@ -206,18 +182,18 @@ def rejecting(result: int, source: int, reason: int) -> bytes:
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        ([("close", None)], DeliveryFailed),
-        ([("recv", None), ("close", None)], DeliveryFailed),
-        ([("recv", None), ("send", pdu(7, bytes(4)))], DeliveryFailed),
-        ([("recv", None), ("send", b"HTTP/1.1 400 Bad Request\r\n\r\n")], DeliveryFailed),
-        ([("recv", None), ("wait", 60)], DeliveryFailed),
-        ([("recv", None), ("send", rejecting(2, 3, 2))], DeliveryFailed),
-        ([("recv", None), ("send", rejecting(1, 3, 1))], DeliveryFailed),
-        ([("recv", None), ("send", rejecting(2, 1, 1))], DeliveryFailed),
-        ([("recv", None), ("send", rejecting(1, 1, 1))], DeliveryRejected),
-        ([("recv", None), ("send", rejecting(1, 1, 3))], DeliveryRejected),
-        ([("recv", None), ("send", rejecting(1, 1, 7))], DeliveryRejected),
-        ([("recv", None), ("send", rejecting(1, 2, 2))], DeliveryRejected),
+        ([("close", None)], PeerFailed),
+        ([("recv", None), ("close", None)], PeerFailed),
+        ([("recv", None), ("send", pdu(7, bytes(4)))], PeerFailed),
+        ([("recv", None), ("send", b"HTTP/1.1 400 Bad Request\r\n\r\n")], PeerFailed),
+        ([("recv", None), ("wait", 60)], PeerFailed),
+        ([("recv", None), ("send", rejecting(2, 3, 2))], PeerFailed),
+        ([("recv", None), ("send", rejecting(1, 3, 1))], PeerFailed),
+        ([("recv", None), ("send", rejecting(2, 1, 1))], PeerFailed),
+        ([("recv", None), ("send", rejecting(1, 1, 1))], PeerRefused),
+        ([("recv", None), ("send", rejecting(1, 1, 3))], PeerRefused),
+        ([("recv", None), ("send", rejecting(1, 1, 7))], PeerRefused),
+        ([("recv", None), ("send", rejecting(1, 2, 2))], PeerRefused),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
 )  # fmt: skip
@@ -227,7 +203,7 @@ def test_associations_that_fail_are_tried_again_unless_rejected_for_good(
     report_3d: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cstore, "ACSE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(dimse_peer, "ACSE_TIMEOUT_S", 1.0)
     with scripted_peer(*script) as port, pytest.raises(error):
         send([report_3d], at(port), "PACSNODE")
 
@@ -249,36 +225,36 @@ def test_a_peer_that_stops_in_mid_word_never_holds_a_delivery_for_ever(
     script: list[tuple[str, object]], report_3d: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for timeout in ("ACSE_TIMEOUT_S", "DIMSE_TIMEOUT_S", "STALL_TIMEOUT_S"):
-        monkeypatch.setattr(cstore, timeout, 1.0)
+        monkeypatch.setattr(dimse_peer, timeout, 1.0)
     began = time.monotonic()
-    with scripted_peer(*script) as port, pytest.raises(DeliveryFailed):
+    with scripted_peer(*script) as port, pytest.raises(PeerFailed):
         send([report_3d], at(port), "PACSNODE")
     assert time.monotonic() - began < 10
 
 
 def test_nobody_there_is_tried_again(report_3d: Path) -> None:
-    with pytest.raises(DeliveryFailed):
+    with pytest.raises(PeerFailed):
         send([report_3d], at(free_port()), "PACSNODE")
-    with pytest.raises(DeliveryFailed, match="does not resolve"):
+    with pytest.raises(PeerFailed, match="does not resolve"):
         send([report_3d], at(104, host="no-such-host.invalid"), "PACSNODE")
 
 
 def test_a_peer_that_dies_or_hangs_in_mid_object_is_tried_again(
     report_3d: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cstore, "DIMSE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(dimse_peer, "DIMSE_TIMEOUT_S", 1.0)
 
     def hang(arrived: Arrived) -> int:
         time.sleep(2.5)
         return 0
 
-    with Receiver(answer=hang) as receiver, pytest.raises(DeliveryFailed, match="no answer"):
+    with Receiver(answer=hang) as receiver, pytest.raises(PeerFailed, match="no answer"):
         send([report_3d], at(receiver.port), "PACSNODE")
 
 
 def test_a_damaged_file_is_not_sent(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"not DICOM" * 100)
-    with pytest.raises(DeliveryRejected, match=r"x\.dcm is not a Part 10 file"):
+    with pytest.raises(PeerRefused, match=r"x\.dcm is not a Part 10 file"):
         send([tmp_path / "x.dcm"], at(free_port()), "PACSNODE")
-    with pytest.raises(DeliveryFailed, match=r"Cannot read absent\.dcm"):
+    with pytest.raises(PeerFailed, match=r"Cannot read absent\.dcm"):
         send([tmp_path / "absent.dcm"], at(free_port()), "PACSNODE")
