@@ -28,6 +28,7 @@ from pydantic_settings import (
 
 from engine.petar.shipped import named_folder
 from pacsnode.errors import BadSettings
+from pacsnode.web_section import Web
 
 
 def _compiles(pattern: str) -> str:
@@ -275,6 +276,7 @@ class Settings(BaseSettings):
         default="info", description="Least serious event that is logged"
     )
     listen: Listen = Field(default=Listen(), description="The storage SCP")
+    web: Web = Field(default=Web(), description="DICOMweb")
     assembly: Assembly = Field(default=Assembly(), description="Pairing and readiness")
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")

@@ -14,7 +14,7 @@ from storage.archive.patients import PatientDigests
 from storage.archive.sharing import Share
 from storage.catalog import Catalog, Journal
 from storage.errors import StorageError
-from storage.files import Objects, read_part10
+from storage.files import Objects, disk_errors, read_part10
 from storage.header import MASKS
 from storage.records import Decision, Instance, Kept, Reference, Series, Study, StudyRow
 from storage.schema import open_database
@@ -33,6 +33,7 @@ class Archive:
         self._database = database
         self._share = share
         self._in_place = in_place
+        self._objects = objects
         self._catalog = Catalog(database, root)
         self._journal = Journal(database)
         patients = PatientDigests.of(root, database)
@@ -114,6 +115,11 @@ class Archive:
         if self._in_place:
             raise StorageError("This archive reads files in place and keeps none")
         return self._keeper.keep(encoded, transfer_syntax_uid, calling_ae, expected)
+
+    def check_space(self, size_bytes: int) -> None:
+        """Raises StorageFull where so much more would eat into the reserve, or DiskFault."""
+        with disk_errors():
+            self._objects.check_space(size_bytes)
 
     def keep_file(self, path: Path, calling_ae: str | None = None) -> Kept:
         """Keep a copy of a DICOM file. Raises as `keep` does."""

@@ -1,0 +1,103 @@
+"""The HTTP server: uvicorn in a thread of the node, bound to loopback."""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from typing import Final
+
+import uvicorn
+
+from pacsnode import log
+from pacsnode.errors import BadSettings
+from pacsnode.settings import Settings
+from pacsnode.web.application import application
+from storage.archive import Archive
+
+BACKLOG: Final = 128
+STARTS_WITHIN_S: Final = 10.0
+MOST_HEADER_BYTES: Final = 1 << 16  # a query may list many UIDs
+
+
+class WebServer:
+    """Serves DICOMweb from `start` to `stop`."""
+
+    def __init__(self, archive: Archive, settings: Settings) -> None:
+        self._web = settings.web
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                application(archive, settings),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,  # a query string holds patients' names
+                server_header=False,
+                date_header=True,
+                limit_concurrency=self._web.maximum_connections,
+                backlog=BACKLOG,
+                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                timeout_keep_alive=30,
+            )
+        )
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address and port listened on; the port that the system picked where 0 was asked."""
+        if self._socket is None:
+            raise RuntimeError("The web server is not started")
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        """Bind and serve. Raises BadSettings where the address cannot be bound."""
+        self._socket = _bound(self._web.address, self._web.port or 0)
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while not self._server.started and self._thread.is_alive():
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        if not self._server.started:
+            self.stop()
+            raise BadSettings("The web server did not start: see the log")
+        host, port = self.address
+        log.event("web-listening", address=host, port=port)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Take no more requests, give those in progress `grace_s` to end, close the rest."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(grace_s)
+            self._server.force_exit = True
+            self._thread.join(grace_s)
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _run(self) -> None:
+        assert self._socket is not None  # noqa: S101  bound by start
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        except OSError as exc:
+            log.event("web-ended", level=logging.ERROR, error=exc, where=log.where(exc))
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    host = "127.0.0.1" if address == "localhost" else address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.set_inheritable(False)
+    except OSError as exc:
+        bound.close()
+        raise BadSettings(
+            f"Cannot serve the web on {address} port {port}: {exc.strerror}; set 'web.port' to "
+            "what is free here"
+        ) from exc
+    return bound
