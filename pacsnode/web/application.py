@@ -1,6 +1,7 @@
 """Which resource is answered by whom, and what every answer carries."""
 
 import logging
+from collections.abc import Iterator
 from typing import Final
 
 from starlette.applications import Starlette
@@ -12,16 +13,21 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.errors import Unreadable
 from pacsnode import log
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
-from pacsnode.web.refusal import UNAVAILABLE, Refusal
+from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
+from pacsnode.web.retrieving import Retrieve
 from pacsnode.web.spool import Bounds
 from pacsnode.web.storing import Store
 from pacsnode.web_section import is_loopback
 from storage.archive import Archive
 from storage.errors import StorageError
 
+STUDY: Final = "/studies/{study}"
+SERIES: Final = f"{STUDY}/series/{{series}}"
+INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 HEADERS: Final = {
     "Cache-Control": "no-store",  # a browser's cache is no place for patients
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,20 +45,30 @@ def application(archive: Archive, settings: Settings) -> Starlette:
         silence_s=settings.web.network_timeout_s,
     )
     store = Store(archive, settings.home, bounds, settings.listen.other_objects)
-    resources: list[BaseRoute] = [
-        Route("/studies", store.answer, methods=["POST"]),
-        Route("/studies/{study}", store.answer, methods=["POST"]),
-    ]
     return Starlette(
-        routes=[Mount(ROOT, routes=resources)],
+        routes=[Mount(ROOT, routes=[*_storing(store), *_retrieving(Retrieve(archive))])],
         middleware=[Middleware(_Guard)],
         exception_handlers={
             Refusal: _on_refusal,
             StorageError: _on_storage_error,
+            Unreadable: _on_unreadable,
             HTTPException: _on_http_error,
             Exception: _on_fault,
         },
     )
+
+
+def _storing(store: Store) -> Iterator[BaseRoute]:
+    yield Route("/studies", store.answer, methods=["POST"])
+    yield Route(STUDY, store.answer, methods=["POST"])
+
+
+def _retrieving(retrieve: Retrieve) -> Iterator[BaseRoute]:
+    for resource in (STUDY, SERIES, INSTANCE):
+        yield Route(resource, retrieve.instances)
+        yield Route(f"{resource}/metadata", retrieve.metadata)
+    yield Route(f"{INSTANCE}/frames/{{frames}}", retrieve.frames)
+    yield Route(f"{INSTANCE}/bulkdata/{{path:path}}", retrieve.bulk)
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:
@@ -66,6 +82,10 @@ async def _on_storage_error(_: Request, error: Exception) -> Response:
         where=log.where(error),
     )  # fmt: skip
     return refused(Refusal(UNAVAILABLE, str(error), {"Retry-After": "60"}))
+
+
+async def _on_unreadable(_: Request, error: Exception) -> Response:
+    return refused(Refusal(NOT_ACCEPTABLE, str(error)))
 
 
 async def _on_http_error(_: Request, error: Exception) -> Response:

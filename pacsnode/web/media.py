@@ -15,7 +15,10 @@ RELATED: Final = "multipart/related"
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
 
+IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
+NATIVE: Final = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG))
 AS_STORED: Final = "*"
 LONGEST: Final = 4096  # characters of a header; what is longer is no honest list of types
 

@@ -147,6 +147,10 @@ class Archive:
         """Everything kept of a study; conflicting objects are not part of it."""
         return self._catalog.study(study_instance_uid)
 
+    def series(self, study_instance_uid: str, series_instance_uid: str) -> tuple[Instance, ...]:
+        """The kept objects of one series of a study, in the order of their InstanceNumber."""
+        return self._catalog.of_series(study_instance_uid, series_instance_uid)
+
     def studies(self) -> tuple[StudyRow, ...]:
         """Every study, the latest first."""
         return self._catalog.studies()

@@ -108,6 +108,18 @@ class Catalog:
         latest = max(one.received_at for one in found)
         return Study(study_instance_uid, grouped(found), latest)
 
+    def of_series(self, study_instance_uid: str, series_instance_uid: str) -> tuple[Instance, ...]:
+        """The kept objects of one series of a study, whatever their classes."""
+        columns = instances.c
+        found = self._all(
+            and_(
+                columns.study_instance_uid == study_instance_uid,
+                columns.series_instance_uid == series_instance_uid,
+                KEPT,
+            )
+        )
+        return tuple(one for series in grouped(found) for one in series.instances)
+
     def studies(self) -> tuple[StudyRow, ...]:
         """Every study with a kept object, the latest first."""
         columns = instances.c

@@ -1,0 +1,104 @@
+"""The bytes of an instance on their way out: as they are kept, or as Explicit VR Little Endian."""
+
+import warnings
+from collections.abc import Iterator
+from io import BytesIO
+from typing import IO, Final
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import DataElement
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_dataset
+
+from engine.errors import Unreadable
+from engine.reading.part10 import FOREIGN
+from pacsnode.web.frames import PIECE_BYTES, Frames
+from pacsnode.web.media import AS_STORED, EXPLICIT_BIG, EXPLICIT_LITTLE, NATIVE
+from storage.errors import DiskFault
+from storage.files import disk_errors, part10_header
+from storage.header.part10 import open_part10
+from storage.records import Instance
+
+HEAD_BYTES: Final = 1 << 16  # group 0002 of ours is far smaller
+OF_WORDS: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+
+
+def syntax_of(instance: Instance, asked: str | None) -> str | None:
+    """The transfer syntax an instance is given in, None where it cannot be had in the one asked.
+
+    PS3.18 8.7.3.5.2: without one, Explicit VR Little Endian; `*` is the stored one.
+    """
+    if asked == AS_STORED or asked == instance.transfer_syntax_uid:
+        return instance.transfer_syntax_uid
+    return EXPLICIT_LITTLE if asked in (None, EXPLICIT_LITTLE) else None
+
+
+def file_pieces(instance: Instance, transfer_syntax_uid: str) -> Iterator[bytes]:
+    """A whole Part 10 file. Raises DiskFault, Unreadable."""
+    yield part10_header(instance.sop_class_uid, instance.sop_instance_uid, transfer_syntax_uid)
+    if transfer_syntax_uid == instance.transfer_syntax_uid:
+        yield from _kept(instance)
+    else:
+        yield _explicit(instance)
+
+
+def _kept(instance: Instance) -> Iterator[bytes]:
+    with disk_errors(), instance.path.open("rb") as file:
+        _to_dataset(file, instance)
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _to_dataset(file: IO[bytes], instance: Instance) -> None:
+    start = open_part10(file.read(HEAD_BYTES)).dataset_start
+    if file.seek(0, 2) - start != instance.size_bytes:
+        raise DiskFault(
+            f"The file of instance {instance.sop_instance_uid} is damaged: send the object again"
+        )
+    file.seek(start)
+
+
+def _explicit(instance: Instance) -> bytes:
+    frames = None if instance.transfer_syntax_uid in NATIVE else Frames(instance.path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            dataset = dcmread(instance.path)
+            if frames is not None:
+                _put_decoded(dataset, frames)
+            if instance.transfer_syntax_uid == EXPLICIT_BIG:
+                dataset.walk(lambda _, element: _swap(element))
+            written = BytesIO()
+            encoding = DicomIO(written)
+            encoding.is_implicit_VR, encoding.is_little_endian = False, True
+            write_dataset(encoding, dataset)
+    except FOREIGN as exc:
+        raise Unreadable(
+            f"Instance {instance.sop_instance_uid} cannot be written as Explicit VR Little Endian"
+        ) from exc
+    return written.getvalue()
+
+
+def _put_decoded(dataset: Dataset, frames: Frames) -> None:
+    vr = "OW" if frames.layout.bits_allocated > 8 else "OB"
+    encoded = frames.decoded()
+    dataset[0x7FE00010] = DataElement(0x7FE00010, vr, encoded + b"\0" * (len(encoded) % 2))
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    if frames.layout.samples > 1:  # the child gives colours as RGB, pixel by pixel
+        dataset.PhotometricInterpretation = "RGB"
+        dataset.PlanarConfiguration = 0
+
+
+def _swap(element: DataElement) -> None:
+    if element.VR in OF_WORDS and isinstance(element.value, bytes):
+        element.value = swapped(element)
+
+
+def swapped(element: DataElement) -> bytes:
+    """PS3.5 7.3: words of a big endian object, in little endian; pydicom leaves them alone."""
+    value: bytes = element.value
+    width = OF_WORDS.get(str(element.VR), 1)
+    return np.frombuffer(value, f"u{width}").byteswap().tobytes() if width > 1 else value
