@@ -45,23 +45,25 @@ def refused(refusal: Refusal) -> Response:
     )
 
 
+def root_url(request: Request) -> str:
+    """The address of all resources, as the requester reached us."""
+    url = request.url
+    name = url.hostname or "localhost"
+    # some clients leave the port out of their Host header
+    port = url.port or request.scope["server"][1]
+    return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port}{ROOT}"
+
+
 def study_url(
     request: Request, study: str, series: str | None = None, instance: str | None = None
 ) -> str:
-    """The address of a resource, as the requester reached us."""
-    path = f"{ROOT}/studies/{study}"
+    """The address of a study, a series or an instance."""
+    path = f"/studies/{study}"
     if series is not None:
         path += f"/series/{series}"
     if instance is not None:
         path += f"/instances/{instance}"
-    # some clients leave the port out of their Host header
-    port = request.url.port or request.scope["server"][1]
-    return f"{request.url.scheme}://{_host(request)}:{port}{path}"
-
-
-def _host(request: Request) -> str:
-    name = request.url.hostname or "localhost"
-    return f"[{name}]" if ":" in name else name
+    return root_url(request) + path
 
 
 def uid_of(request: Request, name: str) -> str | None:

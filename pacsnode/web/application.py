@@ -19,6 +19,7 @@ from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.retrieving import Retrieve
+from pacsnode.web.searching import Searching
 from pacsnode.web.spool import Bounds
 from pacsnode.web.storing import Store
 from pacsnode.web_section import is_loopback
@@ -46,7 +47,16 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     )
     store = Store(archive, settings.home, bounds, settings.listen.other_objects)
     return Starlette(
-        routes=[Mount(ROOT, routes=[*_storing(store), *_retrieving(Retrieve(archive))])],
+        routes=[
+            Mount(
+                ROOT,
+                routes=[
+                    *_storing(store),
+                    *_searching(Searching(archive)),
+                    *_retrieving(Retrieve(archive)),
+                ],
+            )
+        ],
         middleware=[Middleware(_Guard)],
         exception_handlers={
             Refusal: _on_refusal,
@@ -61,6 +71,14 @@ def application(archive: Archive, settings: Settings) -> Starlette:
 def _storing(store: Store) -> Iterator[BaseRoute]:
     yield Route("/studies", store.answer, methods=["POST"])
     yield Route(STUDY, store.answer, methods=["POST"])
+
+
+def _searching(search: Searching) -> Iterator[BaseRoute]:
+    yield Route("/studies", search.studies)
+    for resource in ("/series", f"{STUDY}/series"):
+        yield Route(resource, search.series)
+    for resource in ("/instances", f"{STUDY}/instances", f"{SERIES}/instances"):
+        yield Route(resource, search.instances)
 
 
 def _retrieving(retrieve: Retrieve) -> Iterator[BaseRoute]:

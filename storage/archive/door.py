@@ -12,7 +12,8 @@ from storage.archive.adopting import adopt_orphans
 from storage.archive.keeping import Keeper
 from storage.archive.patients import PatientDigests
 from storage.archive.sharing import Share
-from storage.catalog import Catalog, Journal
+from storage.catalog import Catalog, Journal, Searches
+from storage.catalog.searching import Found, Search
 from storage.errors import StorageError
 from storage.files import Objects, disk_errors, read_part10
 from storage.header import MASKS
@@ -36,6 +37,7 @@ class Archive:
         self._objects = objects
         self._catalog = Catalog(database, root)
         self._journal = Journal(database)
+        self._searches = Searches(database)
         patients = PatientDigests.of(root, database)
         self._keeper = Keeper(root, self._catalog, objects, patients)
 
@@ -154,6 +156,10 @@ class Archive:
     def studies(self) -> tuple[StudyRow, ...]:
         """Every study, the latest first."""
         return self._catalog.studies()
+
+    def search(self, search: Search) -> tuple[Found, ...]:
+        """Studies, series or instances that meet conditions, told with their patients' names."""
+        return self._searches.run(search)
 
     def candidates(self, mask: Instance) -> tuple[Series, ...]:
         """Image series a mask may belong to: of its study, of its frame of reference, referred to

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from storage.catalog.describing import describe
 from storage.catalog.rows import Entry, grouped, instance_of, moment, row_of
 from storage.errors import StorageError
 from storage.records import Instance, Reference, Series, Study, StudyRow
@@ -312,6 +313,8 @@ class Catalog:
         if connection.scalar(IS_KNOWN, names) is not None:
             return self._found(connection, IN_THE_WAY, names)[0]
         result = connection.execute(insert(instances), row_of(entry, self._root))
+        if wants_to_be_first:
+            describe(connection, entry)
         if instance.references:
             (row_id,) = result.inserted_primary_key or (None,)
             connection.execute(
