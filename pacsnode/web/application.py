@@ -18,6 +18,7 @@ from pacsnode import log
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
+from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
 from pacsnode.web.searching import Searching
 from pacsnode.web.spool import Bounds
@@ -54,6 +55,7 @@ def application(archive: Archive, settings: Settings) -> Starlette:
                     *_storing(store),
                     *_searching(Searching(archive)),
                     *_retrieving(Retrieve(archive)),
+                    *_rendering(Rendering(archive)),
                 ],
             )
         ],
@@ -87,6 +89,14 @@ def _retrieving(retrieve: Retrieve) -> Iterator[BaseRoute]:
         yield Route(f"{resource}/metadata", retrieve.metadata)
     yield Route(f"{INSTANCE}/frames/{{frames}}", retrieve.frames)
     yield Route(f"{INSTANCE}/bulkdata/{{path:path}}", retrieve.bulk)
+
+
+def _rendering(rendering: Rendering) -> Iterator[BaseRoute]:
+    frame = f"{INSTANCE}/frames/{{frames}}"
+    for resource in (INSTANCE, frame):
+        yield Route(f"{resource}/rendered", rendering.rendered)
+    for resource in (STUDY, SERIES, INSTANCE, frame):
+        yield Route(f"{resource}/thumbnail", rendering.thumbnail)
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from starlette.requests import Request
+
 from pacsnode.web.refusal import BAD_REQUEST, Refusal
 
 DICOM: Final = "application/dicom"
@@ -97,6 +99,11 @@ def accepted(header: str | None) -> tuple[MediaType, ...]:
         return (MediaType("*/*", {}),)
     wanted = (one for one in _each(header) if one.quality > 0)
     return tuple(sorted(wanted, key=lambda one: -one.quality))
+
+
+def asked(request: Request) -> tuple[MediaType, ...]:
+    """What a request accepts: its header, or the query parameter before it (8.3.3.1)."""
+    return accepted(request.query_params.get("accept", request.headers.get("accept")))
 
 
 def _each(text: str) -> Iterator[MediaType]:

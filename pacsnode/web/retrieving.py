@@ -49,7 +49,7 @@ class Retrieve:
     def instances(self, request: Request) -> Response:
         """A study, series or instance as Part 10 files."""
         found = instances_of(self._archive, request)
-        for asked in media.accepted(request.headers.get("accept")):
+        for asked in media.asked(request):
             syntaxes = [syntax_of(one, asked.transfer_syntax_uid) for one in found]
             given = [syntax for syntax in syntaxes if syntax is not None]
             if len(given) < len(found):
@@ -96,7 +96,7 @@ class Retrieve:
         path = str(request.path_params["path"])
         if path.strip("/").upper() in ("7FE00010", "7FE00008", "7FE00009"):
             return self._pixels(request, instance)
-        for asked in media.accepted(request.headers.get("accept")):
+        for asked in media.asked(request):
             if asked.transfer_syntax_uid not in (None, AS_STORED, EXPLICIT_LITTLE):
                 continue
             if asked.covers_parts(OCTETS):
@@ -121,7 +121,7 @@ class Retrieve:
 
 def json_kind(request: Request) -> str:
     """Which of the two names of DICOM JSON the requester knows. Raises Refusal (406)."""
-    for asked in media.accepted(request.headers.get("accept")):
+    for asked in media.asked(request):
         for kind in (media.DICOM_JSON, media.JSON):
             if asked.covers(kind):
                 return kind
@@ -139,7 +139,7 @@ def _shape(request: Request, frames: Frames, *, alone: bool) -> Shape:
     own = OF_SYNTAX.get(stored) if frames.is_compressed else None
     as_own = Shape(own, stored, True, True) if own is not None else None
     plain = Shape(OCTETS, EXPLICIT_LITTLE, False, True)
-    for asked in media.accepted(request.headers.get("accept")):
+    for asked in media.asked(request):
         for shape in (plain, as_own):
             if shape is None or not _syntax_fits(asked, shape, stored):
                 continue

@@ -123,7 +123,7 @@ def _boundary_of(request: Request) -> str:
 
 
 def _refuse_other_answers(request: Request) -> None:
-    ranges = media.accepted(request.headers.get("accept"))
+    ranges = media.asked(request)
     if not any(one.covers(kind) for one in ranges for kind in (media.DICOM_JSON, media.JSON)):
         raise Refusal(NOT_ACCEPTABLE, f"The answer to a store is {media.DICOM_JSON}")
 
