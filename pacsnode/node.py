@@ -53,9 +53,9 @@ class Node:
         return self._listener.address
 
     @property
-    def web_address(self) -> Address | None:
-        """The address and port of DICOMweb, None where it is off."""
-        return self._web.address if self._web is not None else None
+    def web_url(self) -> str | None:
+        """The address of DICOMweb, None where it is off."""
+        return self._web.url if self._web is not None else None
 
     @property
     def worker_pid(self) -> int | None:
@@ -186,8 +186,8 @@ class WorkerProcess:
         return process.returncode
 
 
-def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> int:
-    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told the address.
+def serve(settings: Settings, *, ready: Callable[[Node], None] | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told once it listens.
 
     Raises BadSettings where the model cannot be loaded at the start, and StorageError.
     """
@@ -206,7 +206,7 @@ def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None)
     try:
         with Node(settings, on_refused) as node:
             if ready is not None:
-                ready(node.address)
+                ready(node)
             asked_to_stop.wait()
             log.event("stopping")
     finally:

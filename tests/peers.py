@@ -179,6 +179,23 @@ class Orthanc:
             body: bytes = answer.read()
         return body
 
+    def post(self, resource: str, content: bytes) -> bytes:
+        """The answer to a POST; an error fails the test with what Orthanc says of it."""
+        url = f"http://{LOOPBACK}:{self.http_port}{resource}"
+        with urllib.request.urlopen(url, content, timeout=60) as answer:
+            body: bytes = answer.read()
+        return body
+
+    def post_json(self, resource: str, content: Any) -> Any:
+        """POST JSON; gives the answer's."""
+        return json.loads(self.post(resource, json.dumps(content).encode()) or b"null")
+
+    def delete(self, resource: str) -> None:
+        """DELETE a resource."""
+        url = f"http://{LOOPBACK}:{self.http_port}{resource}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=30):
+            pass
+
     def instances(self) -> list[str]:
         """Orthanc's own identifiers of everything it holds."""
         found: list[str] = json.loads(self.get("/instances"))

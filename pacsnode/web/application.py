@@ -10,13 +10,24 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import Unreadable
 from pacsnode import log
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
+from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.media import (
+    DICOM,
+    DICOM_JSON,
+    JPEG,
+    JSON,
+    OCTETS,
+    OF_SYNTAX,
+    PNG,
+    RELATED,
+)
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
@@ -30,6 +41,8 @@ from storage.errors import StorageError
 STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
+FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
+IN_JSON: Final = (DICOM_JSON, JSON)
 HEADERS: Final = {
     "Cache-Control": "no-store",  # a browser's cache is no place for patients
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -47,18 +60,16 @@ def application(archive: Archive, settings: Settings) -> Starlette:
         silence_s=settings.web.network_timeout_s,
     )
     store = Store(archive, settings.home, bounds, settings.listen.other_objects)
+    resources = [
+        *_storing(store),
+        *_searching(Searching(archive)),
+        *_retrieving(Retrieve(archive)),
+        *_rendering(Rendering(archive)),
+    ]
+    told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
+    routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
     return Starlette(
-        routes=[
-            Mount(
-                ROOT,
-                routes=[
-                    *_storing(store),
-                    *_searching(Searching(archive)),
-                    *_retrieving(Retrieve(archive)),
-                    *_rendering(Rendering(archive)),
-                ],
-            )
-        ],
+        routes=[told, Mount(ROOT, routes=routes)],
         middleware=[Middleware(_Guard)],
         exception_handlers={
             Refusal: _on_refusal,
@@ -70,33 +81,37 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     )
 
 
-def _storing(store: Store) -> Iterator[BaseRoute]:
-    yield Route("/studies", store.answer, methods=["POST"])
-    yield Route(STUDY, store.answer, methods=["POST"])
+def _storing(store: Store) -> Iterator[Resource]:
+    for path in ("/studies", STUDY):
+        yield Resource(path, "POST", "Store Instances", IN_JSON, store.answer)
 
 
-def _searching(search: Searching) -> Iterator[BaseRoute]:
-    yield Route("/studies", search.studies)
-    for resource in ("/series", f"{STUDY}/series"):
-        yield Route(resource, search.series)
-    for resource in ("/instances", f"{STUDY}/instances", f"{SERIES}/instances"):
-        yield Route(resource, search.instances)
+def _searching(search: Searching) -> Iterator[Resource]:
+    yield Resource("/studies", "GET", "Search Studies", IN_JSON, search.studies)
+    for path in ("/series", f"{STUDY}/series"):
+        yield Resource(path, "GET", "Search Series", IN_JSON, search.series)
+    for path in ("/instances", f"{STUDY}/instances", f"{SERIES}/instances"):
+        yield Resource(path, "GET", "Search Instances", IN_JSON, search.instances)
 
 
-def _retrieving(retrieve: Retrieve) -> Iterator[BaseRoute]:
-    for resource in (STUDY, SERIES, INSTANCE):
-        yield Route(resource, retrieve.instances)
-        yield Route(f"{resource}/metadata", retrieve.metadata)
-    yield Route(f"{INSTANCE}/frames/{{frames}}", retrieve.frames)
-    yield Route(f"{INSTANCE}/bulkdata/{{path:path}}", retrieve.bulk)
+def _retrieving(retrieve: Retrieve) -> Iterator[Resource]:
+    files = (f'{RELATED}; type="{DICOM}"',)
+    pixels = tuple(f'{RELATED}; type="{kind}"' for kind in (OCTETS, *sorted({*OF_SYNTAX.values()})))
+    for path in (STUDY, SERIES, INSTANCE):
+        alone = (DICOM,) if path == INSTANCE else ()
+        yield Resource(path, "GET", "Retrieve Instances", files + alone, retrieve.instances)
+        yield Resource(f"{path}/metadata", "GET", "Retrieve Metadata", IN_JSON, retrieve.metadata)
+    yield Resource(FRAMES, "GET", "Retrieve Frames", pixels, retrieve.frames)
+    bulk = f"{INSTANCE}/bulkdata/{{path:path}}"
+    yield Resource(bulk, "GET", "Retrieve Bulk Data", pixels, retrieve.bulk)
 
 
-def _rendering(rendering: Rendering) -> Iterator[BaseRoute]:
-    frame = f"{INSTANCE}/frames/{{frames}}"
-    for resource in (INSTANCE, frame):
-        yield Route(f"{resource}/rendered", rendering.rendered)
-    for resource in (STUDY, SERIES, INSTANCE, frame):
-        yield Route(f"{resource}/thumbnail", rendering.thumbnail)
+def _rendering(rendering: Rendering) -> Iterator[Resource]:
+    kinds = (JPEG, PNG)
+    for path in (INSTANCE, FRAMES):
+        yield Resource(f"{path}/rendered", "GET", "Retrieve Rendered", kinds, rendering.rendered)
+    for path in (STUDY, SERIES, INSTANCE, FRAMES):
+        yield Resource(f"{path}/thumbnail", "GET", "Retrieve Thumbnail", kinds, rendering.thumbnail)
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:

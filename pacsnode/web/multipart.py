@@ -12,7 +12,8 @@ MOST_PARTS: Final = 20_000
 MOST_HEADER_BYTES: Final = 8192  # of one part
 MOST_PREAMBLE_BYTES: Final = 65536
 MOST_PADDING_BYTES: Final = 256  # white space behind a boundary
-_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+# RFC 2046 5.1.1, but for the length: 70 there, and Orthanc writes 73
+_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,199}[0-9A-Za-z'()+_,\-./:=?]")
 _END: Final = b"\r\n\r\n"
 
 State: TypeAlias = Literal["preamble", "boundary", "headers", "content", "epilogue"]

@@ -77,7 +77,7 @@ class Searching:
         wanted = _wanted(level, query, scope)
         root = root_url(request)
         body = [_result(root, level, one, wanted) for one in shown]
-        answer = Response(encoded(body) if body else b"", 200 if body else 204, media_type=kind)
+        answer = Response(encoded(body), media_type=kind)
         if query.is_fuzzy:
             answer.headers.append("Warning", NOT_FUZZY)
         if query.is_capped and len(found) > len(shown):

@@ -12,6 +12,7 @@ import uvicorn
 from pacsnode import log
 from pacsnode.errors import BadSettings
 from pacsnode.settings import Settings
+from pacsnode.web.answers import ROOT
 from pacsnode.web.application import application
 from storage.archive import Archive
 
@@ -50,6 +51,12 @@ class WebServer:
             raise RuntimeError("The web server is not started")
         host, port = self._socket.getsockname()[:2]
         return str(host), int(port)
+
+    @property
+    def url(self) -> str:
+        """Where the resources begin."""
+        host, port = self.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}{ROOT}"
 
     def start(self) -> None:
         """Bind and serve. Raises BadSettings where the address cannot be bound."""

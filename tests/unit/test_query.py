@@ -103,7 +103,7 @@ def test_no_pattern_is_slow() -> None:
     assert isinstance(condition, Like)
     began = time.monotonic()
     assert re.search(condition.pattern, "a" * 190) is None
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

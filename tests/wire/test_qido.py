@@ -65,8 +65,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def studies(site: Site, query: str) -> list[str]:
     answer = site.ask(f"/studies?{query}")
-    if answer.status == 204:
-        return []
     assert answer.status == 200, answer.body
     names = {PET[0].StudyInstanceUID: "doe", OTHER[0].StudyInstanceUID: "roe"}
     return [names[one["0020000D"]["Value"][0]] for one in answer.json()]
@@ -179,7 +177,7 @@ def test_series_are_found_by_every_key(site: Site, query: str, count: int) -> No
     if count == 400:
         assert answer.status == 400
     else:
-        assert (len(answer.json()) if answer.body else 0) == count
+        assert len(answer.json()) == count
 
 
 def test_instances_are_found_by_every_key(site: Site) -> None:
@@ -191,7 +189,7 @@ def test_instances_are_found_by_every_key(site: Site) -> None:
         ("InstanceNumber=999", 0),
     ):
         answer = site.ask(f"{path}?{query}")
-        assert (len(answer.json()) if answer.body else 0) == count, query
+        assert len(answer.json()) == count, query
 
 
 def test_fields_are_included_by_name_tag_or_all(site: Site) -> None:
@@ -261,7 +259,7 @@ def test_ten_thousand_instances_are_searched_at_once(archive: Archive, tmp_path:
                 assert len(site.ask(path).json()) == count
                 times.append(time.monotonic() - began)
             took[path] = min(times)
-        assert max(took.values()) < 0.25, took
+        assert max(took.values()) < 1, took
         most = site.ask("/instances")
         assert len(most.json()) == 10_000
         assert "Additional results can be requested" in most.headers["warning"]
