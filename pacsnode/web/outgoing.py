@@ -1,5 +1,6 @@
 """The bytes of an instance on their way out: as they are kept, or as Explicit VR Little Endian."""
 
+import threading
 import warnings
 from collections.abc import Iterator
 from io import BytesIO
@@ -21,6 +22,8 @@ from storage.header.part10 import open_part10
 from storage.records import Instance
 
 HEAD_BYTES: Final = 1 << 16  # group 0002 of ours is far smaller
+# whole objects in memory at a time; as stored, objects go out in pieces
+_CONVERTING: Final = threading.BoundedSemaphore(4)
 OF_WORDS: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
@@ -60,6 +63,11 @@ def _to_dataset(file: IO[bytes], instance: Instance) -> None:
 
 
 def _explicit(instance: Instance) -> bytes:
+    with _CONVERTING:
+        return _converted(instance)
+
+
+def _converted(instance: Instance) -> bytes:
     frames = None if instance.transfer_syntax_uid in NATIVE else Frames(instance.path)
     try:
         with warnings.catch_warnings():

@@ -20,6 +20,7 @@ from pacsnode.web.resources import instance_of, instances_of, url_of
 from storage.archive import Archive
 from storage.records import Instance
 
+BLOCK_BYTES: Final = 1 << 20
 MOST_FRAMES: Final = 1000  # of one request, listed in its path
 
 Pieces = Iterable[bytes]
@@ -188,5 +189,19 @@ def _in_parts(kind: str, parts: Parts) -> Response:
 def _streamed(pieces: Iterator[bytes], content_type: str) -> Response:
     """An answer in pieces. What goes wrong with the first ones still becomes a status; later, the
     body ends without its last boundary and the connection with it."""
-    begun = list(itertools.islice(pieces, 3))
-    return StreamingResponse(itertools.chain(begun, pieces), media_type=content_type)
+    blocks = _blocks(pieces)
+    begun = list(itertools.islice(blocks, 1))
+    return StreamingResponse(itertools.chain(begun, blocks), media_type=content_type)
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces joined until they are worth a turn of the server's loop."""
+    gathered: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)

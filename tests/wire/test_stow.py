@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -20,6 +19,7 @@ from tests.encoded import encoded, part10_bytes
 from tests.makers import make_ct, make_pet
 from tests.peers import encoded_dataset
 from tests.wire.browser import BOUNDARY, RELATED, Site, related, serving
+from tests.wire.test_hostile import resident_bytes
 from tests.wire.test_receive import REAL
 
 pytestmark = pytest.mark.wire
@@ -50,11 +50,6 @@ def items(answer: Any, tag: str) -> list[Any]:
 
 def reasons(answer: Any) -> list[int]:
     return [item["00081197"]["Value"][0] for item in items(answer, "00081198")]
-
-
-def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_objects_of_every_kind_are_kept_byte_for_byte(site: Site, data: Path) -> None:

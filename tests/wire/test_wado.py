@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
+from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from engine.reading.packed import expand_rle
 from storage.archive import Archive
 from tests.encoded import part10_bytes
 from tests.makers import make_ct, make_pet, make_rtstruct, make_seg
-from tests.peers import encoded_dataset
+from tests.peers import LOOPBACK, encoded_dataset
 from tests.wire.browser import Site, serving
+from tests.wire.test_hostile import resident_bytes
 from tests.wire.test_receive import REAL
 
 pytestmark = pytest.mark.wire
@@ -293,6 +295,28 @@ def test_which_frame_is_liked_best(site: Site, accept: str | None, kind: str) ->
     answer = site.ask(f"{path_of(CODED[JPEGLSLossless])}/frames/1", accept)
     assert answer.status == 200
     assert answer.parts()[0][0].startswith(kind)
+
+
+def test_a_big_series_leaves_memory_flat(archive: Archive, tmp_path: Path) -> None:
+    """The server shares this process, so what comes back is thrown away as it comes."""
+    with serving(archive, tmp_path) as site:
+        big = [part10_bytes(one) for one in make_ct(np.zeros((120, 512, 1024)))]
+        assert site.store(big).status == 200
+        total = sum(map(len, big))
+        del big
+        study = archive.studies()[0].study_instance_uid
+        before = peak = resident_bytes()
+        received = 0
+        connection = HTTPConnection(LOOPBACK, site.port, timeout=30)
+        accept = {"Accept": f"{DICOM}; transfer-syntax=*"}
+        connection.request("GET", f"/dicom-web/studies/{study}", headers=accept)
+        answer = connection.getresponse()
+        while piece := answer.read(1 << 20):
+            received += len(piece)
+            peak = max(peak, resident_bytes())
+        connection.close()
+    assert received > total > 120 << 20
+    assert peak - before < 32 << 20
 
 
 def test_a_damaged_file_is_no_answer(archive: Archive, tmp_path: Path) -> None:
