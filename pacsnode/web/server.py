@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacsnode import log
 from pacsnode.errors import BadSettings
@@ -18,6 +19,8 @@ from storage.archive import Archive
 
 BACKLOG: Final = 128
 STARTS_WITHIN_S: Final = 10.0
+HEAD_WITHIN_S: Final = 30.0  # for the head of a request, and between two of a connection
+KEPT_ALIVE_S: Final = 30
 MOST_HEADER_BYTES: Final = 1 << 16  # a query may list many UIDs
 
 
@@ -38,7 +41,8 @@ class WebServer:
                 limit_concurrency=self._web.maximum_connections,
                 backlog=BACKLOG,
                 h11_max_incomplete_event_size=MOST_HEADER_BYTES,
-                timeout_keep_alive=30,
+                http=_Impatient,
+                timeout_keep_alive=KEPT_ALIVE_S,
             )
         )
         self._socket: socket.socket | None = None
@@ -91,6 +95,41 @@ class WebServer:
             asyncio.run(self._server.serve(sockets=[self._socket]))
         except OSError as exc:
             log.event("web-ended", level=logging.ERROR, error=exc, where=log.where(exc))
+
+
+class _Impatient(H11Protocol):
+    """A connection that is closed where no whole request head comes in time.
+
+    uvicorn would wait for ever for the rest of a head, and a few such connections are all it takes.
+    """
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting = self.loop.call_later(HEAD_WITHIN_S, self._give_up)
+
+    def _give_up(self) -> None:
+        in_progress = getattr(self, "cycle", None)
+        if in_progress is None or in_progress.response_complete:
+            self.transport.close()
 
 
 def _bound(address: str, port: int) -> socket.socket:

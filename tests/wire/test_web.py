@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from io import BytesIO
@@ -92,6 +93,20 @@ def test_one_connection_too_many_is_told_to_come_again(archive: Archive, tmp_pat
         for one in held:
             one.close()
         wait_until(lambda: site.ask("").status == 200)
+
+
+def test_who_brings_no_request_is_cut_off(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pacsnode.web.server.HEAD_WITHIN_S", 0.3)
+    head = b"GET /dicom-web HTTP/1.1\r\nHost: localhost\r\n"
+    with serving(archive, tmp_path, maximum_connections=3) as site:
+        began = time.monotonic()
+        assert site.raw() == b""
+        assert site.raw(head) == b""
+        kept_alive = site.raw(head + b"\r\n" + head)
+        assert kept_alive.count(b"HTTP/1.1 200") == 1
+        assert 0.9 < time.monotonic() - began < 10
 
 
 def test_a_port_in_use_is_bad_settings(archive: Archive, tmp_path: Path) -> None:
