@@ -4,7 +4,7 @@ Compressed frames are decoded by the limited child process of `engine.reading`, 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -127,7 +127,7 @@ class Frames:
         layout = self.layout
         if self.is_compressed and not self.is_packed:
             with _DECODING:
-                return decode_frame(self._request(1), frame - 1)
+                return decode_frame(self.request(1), frame - 1)
         plain = self.plain(frame)
         if layout.bits_allocated == 1:
             bits = np.unpackbits(np.frombuffer(plain, np.uint8), bitorder="little")
@@ -139,15 +139,20 @@ class Frames:
             return np.moveaxis(values.reshape((layout.samples, *layout.shape[:2])), 0, -1)
         return values.reshape(layout.shape)
 
-    def decoded(self) -> bytes:
-        """The whole Pixel Data of a compressed file, encoded as Explicit VR Little Endian does."""
-        request = self._request(self.layout.frames)
-        if self.is_packed:
-            values = (self.values(number + 1) for number in range(self.layout.frames))
-            # PS3.5 8.1.1: single bits run on from frame to frame
-            return np.packbits(np.concatenate([*values]), bitorder="little").tobytes()
-        with _DECODING:
-            return next(decode([request])).tobytes()
+    def plains(self, frames: Sequence[int]) -> Iterator[bytes]:
+        """Some frames as `plain` gives one; compressed ones are decoded together."""
+        if not self.is_compressed or self.is_packed or len(frames) == 1:
+            yield from map(self.plain, frames)
+            return
+        (whole,) = decoded([self])
+        size = self.layout.frame_bits // 8
+        for frame in frames:
+            yield whole[(frame - 1) * size : frame * size]
+
+    def expanded(self) -> bytes:
+        """The whole Pixel Data of a packed mask; its bits run on from frame to frame."""
+        values = [self.values(number + 1) for number in range(self.layout.frames)]
+        return np.packbits(np.concatenate(values), bitorder="little").tobytes()
 
     def value_pieces(self) -> Iterator[bytes]:
         """The whole native Pixel Data in the encoding of Explicit VR Little Endian."""
@@ -169,7 +174,8 @@ class Frames:
             raise Unreadable(f"Frame {frame} is too short")
         return expanded[:size]
 
-    def _request(self, frames: int) -> Request:
+    def request(self, frames: int) -> Request:
+        """What the decoding child is asked. Raises Unreadable where it is too much."""
         layout = self.layout
         if layout.bits_allocated not in (8, 16, 32) and not self.is_packed:
             raise Unreadable(f"Frames of {layout.bits_allocated} bits a sample are not decoded")
@@ -186,6 +192,20 @@ class Frames:
                 file.seek(4, 1)  # VR and reserved
             big = self.layout.transfer_syntax_uid == EXPLICIT_BIG
             yield file, int.from_bytes(file.read(4), "big" if big else "little")
+
+
+def decoded(compressed: Sequence[Frames]) -> Iterator[bytes]:
+    """The whole Pixel Data of each, encoded as Explicit VR Little Endian does; one child decodes
+    many. Raises Unreadable."""
+    requests = [one.request(one.layout.frames) for one in compressed if not one.is_packed]
+    values = decode(requests)
+    for one in compressed:
+        if one.is_packed:
+            yield one.expanded()
+            continue
+        with _DECODING:
+            told = next(values)
+        yield told.tobytes()
 
 
 # the name of a file is the digest of what is in it, so what was read of it stays true

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import IO, Final
 
@@ -14,7 +14,7 @@ from pydicom.filewriter import write_dataset
 
 from engine.errors import Unreadable
 from engine.reading.part10 import FOREIGN
-from pacsnode.web.frames import PIECE_BYTES, Frames
+from pacsnode.web.frames import PIECE_BYTES, Frames, decoded
 from pacsnode.web.media import AS_STORED, EXPLICIT_BIG, EXPLICIT_LITTLE, NATIVE
 from storage.errors import DiskFault
 from storage.files import disk_errors, part10_header
@@ -37,13 +37,28 @@ def syntax_of(instance: Instance, asked: str | None) -> str | None:
     return EXPLICIT_LITTLE if asked in (None, EXPLICIT_LITTLE) else None
 
 
-def file_pieces(instance: Instance, transfer_syntax_uid: str) -> Iterator[bytes]:
-    """A whole Part 10 file. Raises DiskFault, Unreadable."""
-    yield part10_header(instance.sop_class_uid, instance.sop_instance_uid, transfer_syntax_uid)
-    if transfer_syntax_uid == instance.transfer_syntax_uid:
+def files(
+    instances: Sequence[Instance], syntaxes: Sequence[str]
+) -> Iterator[tuple[Instance, str, Iterator[bytes]]]:
+    """Whole Part 10 files in these syntaxes, to be taken in order. Raises DiskFault, Unreadable."""
+    each = list(zip(instances, syntaxes, strict=True))
+    pixels = decoded([Frames(one.path) for one, syntax in each if _is_decoded(one, syntax)])
+    for one, syntax in each:
+        yield one, syntax, _file(one, syntax, pixels)
+
+
+def _is_decoded(instance: Instance, syntax: str) -> bool:
+    return syntax != instance.transfer_syntax_uid and instance.transfer_syntax_uid not in NATIVE
+
+
+def _file(instance: Instance, syntax: str, pixels: Iterator[bytes]) -> Iterator[bytes]:
+    yield part10_header(instance.sop_class_uid, instance.sop_instance_uid, syntax)
+    if syntax == instance.transfer_syntax_uid:
         yield from _kept(instance)
     else:
-        yield _explicit(instance)
+        with _CONVERTING:
+            converted = _explicit(instance, pixels)
+        yield converted
 
 
 def _kept(instance: Instance) -> Iterator[bytes]:
@@ -62,19 +77,14 @@ def _to_dataset(file: IO[bytes], instance: Instance) -> None:
     file.seek(start)
 
 
-def _explicit(instance: Instance) -> bytes:
-    with _CONVERTING:
-        return _converted(instance)
-
-
-def _converted(instance: Instance) -> bytes:
-    frames = None if instance.transfer_syntax_uid in NATIVE else Frames(instance.path)
+def _explicit(instance: Instance, pixels: Iterator[bytes]) -> bytes:
+    decoded_pixels = None if instance.transfer_syntax_uid in NATIVE else next(pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             dataset = dcmread(instance.path)
-            if frames is not None:
-                _put_decoded(dataset, frames)
+            if decoded_pixels is not None:
+                _put(decoded_pixels, dataset)
             if instance.transfer_syntax_uid == EXPLICIT_BIG:
                 dataset.walk(lambda _, element: _swap(element))
             written = BytesIO()
@@ -88,14 +98,13 @@ def _converted(instance: Instance) -> bytes:
     return written.getvalue()
 
 
-def _put_decoded(dataset: Dataset, frames: Frames) -> None:
-    vr = "OW" if frames.layout.bits_allocated > 8 else "OB"
-    encoded = frames.decoded()
-    dataset[0x7FE00010] = DataElement(0x7FE00010, vr, encoded + b"\0" * (len(encoded) % 2))
+def _put(pixels: bytes, dataset: Dataset) -> None:
+    vr = "OW" if dataset.BitsAllocated > 8 else "OB"
+    dataset[0x7FE00010] = DataElement(0x7FE00010, vr, pixels + b"\0" * (len(pixels) % 2))
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if keyword in dataset:
             delattr(dataset, keyword)
-    if frames.layout.samples > 1:  # the child gives colours as RGB, pixel by pixel
+    if dataset.get("SamplesPerPixel", 1) > 1:  # the child gives colours as RGB, pixel by pixel
         dataset.PhotometricInterpretation = "RGB"
         dataset.PlanarConfiguration = 0
 

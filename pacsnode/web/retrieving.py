@@ -1,7 +1,7 @@
 """WADO-RS (PS3.18 10.4): instances, metadata, frames and bulk data, from disk as they are read."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,11 +10,11 @@ from starlette.responses import Response, StreamingResponse
 
 from pacsnode.web import media
 from pacsnode.web.answers import encoded
-from pacsnode.web.frames import Frames
+from pacsnode.web.frames import Frames, decoded
 from pacsnode.web.media import AS_STORED, DICOM, EXPLICIT_LITTLE, OCTETS, OF_SYNTAX, MediaType
 from pacsnode.web.metadata import attributes_of, bulk_pieces
 from pacsnode.web.multipart import Writer
-from pacsnode.web.outgoing import file_pieces, syntax_of
+from pacsnode.web.outgoing import files, syntax_of
 from pacsnode.web.refusal import BAD_REQUEST, NOT_ACCEPTABLE, Refusal
 from pacsnode.web.resources import instance_of, instances_of, url_of
 from storage.archive import Archive
@@ -56,9 +56,14 @@ class Retrieve:
             if len(given) < len(found):
                 continue
             if asked.covers_parts(DICOM):
-                return _in_parts(DICOM, _files(found, given))
+                parts = (
+                    (f"{DICOM};transfer-syntax={syntax}", pieces)
+                    for _, syntax, pieces in files(found, given)
+                )
+                return _in_parts(DICOM, parts)
             if asked.kind == DICOM and len(found) == 1:
-                return _streamed(file_pieces(found[0], given[0]), DICOM)
+                ((_, _, pieces),) = files(found, given)
+                return _streamed(pieces, DICOM)
         raise Refusal(
             NOT_ACCEPTABLE,
             f'Instances come as multipart/related; type="{DICOM}", in the syntax they are stored '
@@ -85,11 +90,10 @@ class Retrieve:
         for number in wanted:
             frames.check(number)
         shape = _shape(request, frames, alone=len(wanted) == 1)
-        give: Callable[[int], bytes] = frames.stored if shape.as_stored else frames.plain
+        given = map(frames.stored, wanted) if shape.as_stored else frames.plains(wanted)
         if not shape.in_parts:
-            return _streamed(iter([give(wanted[0])]), shape.kind)
-        parts = ((shape.content_type, _once(give, number)) for number in wanted)
-        return _in_parts(shape.kind, parts)
+            return _streamed(iter(given), shape.kind)
+        return _in_parts(shape.kind, ((shape.content_type, (frame,)) for frame in given))
 
     def bulk(self, request: Request) -> Response:
         """What a BulkDataURI of the metadata names."""
@@ -110,13 +114,12 @@ class Retrieve:
         """All frames: native ones in one part, compressed ones in a part each (8.7.3.2)."""
         frames = Frames(instance.path)
         shape = _shape(request, frames, alone=not frames.is_compressed)
-        numbers = range(1, frames.layout.frames + 1)
         if shape.as_stored and frames.is_compressed:
-            parts = ((shape.content_type, _once(frames.stored, number)) for number in numbers)
-            return _in_parts(shape.kind, parts)
-        pieces: Pieces = [frames.decoded()] if frames.is_compressed else frames.value_pieces()
+            stored = map(frames.stored, range(1, frames.layout.frames + 1))
+            return _in_parts(shape.kind, ((shape.content_type, (frame,)) for frame in stored))
+        pieces = decoded([frames]) if frames.is_compressed else frames.value_pieces()
         if not shape.in_parts:
-            return _streamed(iter(pieces), shape.kind)
+            return _streamed(pieces, shape.kind)
         return _in_parts(shape.kind, iter([(shape.content_type, pieces)]))
 
 
@@ -127,11 +130,6 @@ def json_kind(request: Request) -> str:
             if asked.covers(kind):
                 return kind
     raise Refusal(NOT_ACCEPTABLE, f"Attributes come as {media.DICOM_JSON}")
-
-
-def _files(instances: Sequence[Instance], syntaxes: Sequence[str]) -> Parts:
-    for one, syntax in zip(instances, syntaxes, strict=True):
-        yield f"{DICOM};transfer-syntax={syntax}", file_pieces(one, syntax)
 
 
 def _shape(request: Request, frames: Frames, *, alone: bool) -> Shape:
@@ -175,10 +173,6 @@ def _numbers(text: str) -> list[int]:
     if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
         raise Refusal(BAD_REQUEST, "Frames are numbers from 1, joined by commas")
     return [int(word) for word in words]
-
-
-def _once(give: Callable[[int], bytes], number: int) -> Pieces:
-    yield give(number)
 
 
 def _in_parts(kind: str, parts: Parts) -> Response:

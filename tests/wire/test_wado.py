@@ -1,5 +1,6 @@
 """WADO-RS: what was kept comes back as stored, or as explicit little endian, or is refused."""
 
+import subprocess
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
@@ -144,6 +145,25 @@ def test_a_syntax_is_converted_when_asked(site: Site, syntax: Any) -> None:
     assert dataset_of(stored).file_meta.TransferSyntaxUID == syntax
     other = JPEGLSLossless if syntax != JPEGLSLossless else RLELossless
     assert site.ask(path_of(one), f"{DICOM}; transfer-syntax={other}").status == 406
+
+
+def test_a_compressed_series_is_decoded_by_one_child(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = []
+    begun = subprocess.run
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        children.append(arguments)
+        return begun(*arguments, **options)
+
+    monkeypatch.setattr("engine.reading.decoding.subprocess.run", counted)
+    series = path_of(CODED[RLELossless]).partition("/instances")[0]
+    found = site.ask(series, DICOM).parts()
+    assert len(found) == len(CODED)
+    for _, part in found:
+        np.testing.assert_array_equal(dataset_of(part).pixel_array, CT[0].pixel_array)
+    assert len(children) == 1
 
 
 @pytest.mark.parametrize("accept", ["application/dicom", 'application/dicom; transfer-syntax="*"'])
