@@ -1,4 +1,4 @@
-"""The node: an archive, the listener in front of it, the worker process behind it."""
+"""The node: an archive, what listens in front of it, the worker process behind it."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pacsnode import log
 from pacsnode.errors import BadSettings
@@ -19,6 +19,9 @@ from pacsnode.jobs.model_status import read_model_status
 from pacsnode.settings import Settings
 from pacsnode.worker import REFUSED
 from storage.archive import Archive
+
+if TYPE_CHECKING:
+    from pacsnode.web.server import WebServer
 
 Address = tuple[str, int]
 
@@ -39,6 +42,7 @@ class Node:
         self._settings = settings
         self._archive: Archive | None = None
         self._listener: Listener | None = None
+        self._web: WebServer | None = None
         self._worker = WorkerProcess(settings, on_refused)
 
     @property
@@ -47,6 +51,11 @@ class Node:
         if self._listener is None:
             raise RuntimeError("The node is not started")
         return self._listener.address
+
+    @property
+    def web_url(self) -> str | None:
+        """The address of DICOMweb, None where it is off."""
+        return self._web.url if self._web is not None else None
 
     @property
     def worker_pid(self) -> int | None:
@@ -62,14 +71,28 @@ class Node:
         try:
             self._listener = Listener(self._archive, self._settings.listen)
             self._listener.start()
+            self._start_web(self._archive)
         except BaseException:
+            if self._listener is not None:
+                self._listener.stop()
             self._archive.close()
             raise
         self._worker.start()
         return self.address
 
+    def _start_web(self, archive: Archive) -> None:
+        if self._settings.web.port is None:
+            return
+        # only here: a node without a web side does not pay for one
+        from pacsnode.web.server import WebServer
+
+        self._web = WebServer(archive, self._settings)
+        self._web.start()
+
     def stop(self) -> None:
         """Take no more objects, let the worker end what it can, close the archive."""
+        if self._web is not None:
+            self._web.stop()
         if self._listener is not None:
             self._listener.stop()
         self._worker.stop()
@@ -163,8 +186,8 @@ class WorkerProcess:
         return process.returncode
 
 
-def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None) -> int:
-    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told the address.
+def serve(settings: Settings, *, ready: Callable[[Node], None] | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; gives the exit code. `ready` is told once it listens.
 
     Raises BadSettings where the model cannot be loaded at the start, and StorageError.
     """
@@ -183,7 +206,7 @@ def serve(settings: Settings, *, ready: Callable[[Address], None] | None = None)
     try:
         with Node(settings, on_refused) as node:
             if ready is not None:
-                ready(node.address)
+                ready(node)
             asked_to_stop.wait()
             log.event("stopping")
     finally:

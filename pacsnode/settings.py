@@ -37,6 +37,7 @@ from pacsnode.addresses import (
     by_their_names,
 )
 from pacsnode.errors import BadSettings
+from pacsnode.web_section import Web
 
 
 def _compiles(pattern: str) -> str:
@@ -264,6 +265,7 @@ class Settings(BaseSettings):
         default="info", description="Least serious event that is logged"
     )
     listen: Listen = Field(default=Listen(), description="The storage SCP")
+    web: Web = Field(default=Web(), description="DICOMweb")
     assembly: Assembly = Field(default=Assembly(), description="Pairing and readiness")
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")

@@ -118,16 +118,15 @@ class Objects:
 
 
 def part10_header(
-    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    transfer_syntax_uid: str,
+    receipt: Receipt | None = None,
 ) -> bytes:
-    """Preamble of zeros, DICM, and group 0002 of ours (PS3.10 section 7.1)."""
-    private = json.dumps(
-        {
-            "received_at": receipt.received_at.isoformat(),
-            "standing": receipt.standing,
-            "remark": receipt.remark,
-        }
-    ).encode("ascii")
+    """Preamble of zeros, DICM, and group 0002 of ours (PS3.10 section 7.1).
+
+    Without a receipt it is for others: when and from whom the object came stays here.
+    """
     elements = [
         _element(0x0001, b"OB", b"\x00\x01"),
         _element(0x0002, b"UI", sop_class_uid.encode("ascii")),
@@ -136,14 +135,28 @@ def part10_header(
         _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
         _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
     ]
+    if receipt is not None:
+        elements += _of_receipt(receipt)
+    group = b"".join(elements)
+    length = _element(0x0000, b"UL", struct.pack("<L", len(group)))
+    return bytes(128) + b"DICM" + length + group
+
+
+def _of_receipt(receipt: Receipt) -> list[bytes]:
+    private = json.dumps(
+        {
+            "received_at": receipt.received_at.isoformat(),
+            "standing": receipt.standing,
+            "remark": receipt.remark,
+        }
+    ).encode("ascii")
+    elements = []
     if receipt.calling_ae:
         sender = receipt.calling_ae.encode("ascii", "replace")[:16]
         elements.append(_element(0x0016, b"AE", sender, b" "))
     elements.append(_element(0x0100, b"UI", PRIVATE_INFORMATION_CREATOR_UID.encode("ascii")))
     elements.append(_element(0x0102, b"OB", private))
-    group = b"".join(elements)
-    length = _element(0x0000, b"UL", struct.pack("<L", len(group)))
-    return bytes(128) + b"DICM" + length + group
+    return elements
 
 
 def read_receipt(encoded: bytes) -> Receipt | None:

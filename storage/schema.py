@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from storage.errors import REBUILD, IndexFault
 from storage.tables import index_errors, reading, writing
 
-NEWEST: Final = "0001"
+NEWEST: Final = "0002"
 BUSY_MS: Final = 30_000
 Synchronous = Literal["FULL", "NORMAL"]
 

@@ -81,6 +81,19 @@ def _absent(what: str) -> NoReturn:
     pytest.skip(message)
 
 
+@pytest.fixture(scope="session")
+def orthanc_dicomweb() -> Path:
+    """Orthanc's DICOMweb plugin; absent, a skip here and a failure in CI."""
+    find_peer("Orthanc")
+    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+    if not plugin.exists():
+        message = "Orthanc's DICOMweb plugin is not installed: Debian's package orthanc-dicomweb"
+        if REQUIRE_PEERS:
+            pytest.fail(message)
+        pytest.skip(message)
+    return plugin
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which peers and judges this run uses, so that a log shows what was proven against what."""
     told = [f"peer {program}: {_version(program)}" for program in PEERS]

@@ -197,6 +197,23 @@ class Orthanc:
             with urllib.request.urlopen(url, data=path.read_bytes(), timeout=30) as answer:
                 assert answer.status == 200
 
+    def post(self, resource: str, content: bytes) -> bytes:
+        """The answer to a POST; an error fails the test with what Orthanc says of it."""
+        url = f"http://{LOOPBACK}:{self.http_port}{resource}"
+        with urllib.request.urlopen(url, content, timeout=60) as answer:
+            body: bytes = answer.read()
+        return body
+
+    def post_json(self, resource: str, content: Any) -> Any:
+        """POST JSON; gives the answer's."""
+        return json.loads(self.post(resource, json.dumps(content).encode()) or b"null")
+
+    def delete(self, resource: str) -> None:
+        """DELETE a resource."""
+        url = f"http://{LOOPBACK}:{self.http_port}{resource}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=30):
+            pass
+
     def instances(self) -> list[str]:
         """Orthanc's own identifiers of everything it holds."""
         found: list[str] = json.loads(self.get("/instances"))

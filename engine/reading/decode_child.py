@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pydicom
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 _J2K_SIZE = b"\xff\x4f\xff\x51"  # SOC, SIZ: ISO/IEC 15444-1 A.5.1
@@ -31,22 +31,32 @@ def main() -> int:
     ):
         resource.setrlimit(limit, (most, most))
     for file in errand["files"]:
-        values = stored_values(file["path"], tuple(file["shape"]), file["dtype"])
+        values = stored_values(file["path"], tuple(file["shape"]), file["dtype"], file["frame"])
         sys.stdout.buffer.write(values.data)
         sys.stdout.buffer.flush()
     return 0
 
 
-def stored_values(path: str, shape: tuple[int, int, int], dtype: str) -> np.ndarray:
-    """All frames of one file as `dtype`, or ValueError where the shape is another."""
+def stored_values(
+    path: str, shape: tuple[int, ...], dtype: str, frame: int | None = None
+) -> np.ndarray:
+    """All frames of one file as `dtype`, or one; ValueError where the shape is another.
+
+    Colours (a shape with samples) come as RGB, whatever they were compressed as.
+    """
     header = pydicom.dcmread(path)
-    for frame in generate_frames(header.PixelData, number_of_frames=shape[0]):
+    if frame is None:
+        coded = generate_frames(header.PixelData, number_of_frames=shape[0])
+    else:
+        count = int(header.get("NumberOfFrames") or 1)
+        coded = iter([get_frame(header.PixelData, frame, number_of_frames=count)])
+    for one in coded:
         # Decoders reshape what they got to what the header says, transposed if need be.
-        if stated_size(frame) not in (None, shape[1:]):
+        if stated_size(one) not in (None, shape[1:3]):
             raise ValueError("the size within the compressed frame is not the stated one")
     decoder = get_decoder(header.file_meta.TransferSyntaxUID)
-    values, _ = decoder.as_array(header, raw=True)
-    if values.ndim == 2:
+    values, _ = decoder.as_array(header, raw=len(shape) == 3, index=frame)
+    if values.ndim == len(shape) - 1:
         values = values[None]
     if values.shape != shape:
         raise ValueError("the decoded size is not the stated one")

@@ -49,7 +49,7 @@ COMPRESSED = frozenset(
 )
 LOSSY = frozenset(map(str, (JPEGLSNearLossless, JPEG2000, HTJ2K)))
 
-Request = tuple[Path, tuple[int, int, int], str]  # path, (frames, rows, columns), dtype
+Request = tuple[Path, tuple[int, ...], str]  # path, (frames, rows, columns[, samples]), dtype
 
 _CHILD = Path(__file__).with_name("decode_child.py")
 _BATCH_BYTES = 128 * 2**20
@@ -87,10 +87,19 @@ def decode(requests: Sequence[Request]) -> Iterator[npt.NDArray[np.integer]]:
         yield from _decode_batch(batch, done)
 
 
-def _decode_batch(batch: list[Request], before: int) -> Iterator[npt.NDArray[np.integer]]:
+def decode_frame(request: Request, frame: int) -> npt.NDArray[np.integer]:
+    """One frame [row, column] or [row, column, sample] of a file; the request's shape holds one
+    frame, and `frame` counts from 0. Raises Undecodable."""
+    (frames,) = _decode_batch([request], 0, frame)
+    return frames.reshape(request[1][1:])
+
+
+def _decode_batch(
+    batch: list[Request], before: int, frame: int | None = None
+) -> Iterator[npt.NDArray[np.integer]]:
     sizes = [_size_bytes(request) for request in batch]
     with tempfile.TemporaryFile() as decoded:
-        failure = _run_child(batch, sizes, decoded)
+        failure = _run_child(batch, sizes, decoded, frame)
         written = decoded.seek(0, 2)
         if failure is not None or written != sum(sizes):
             raise _failed(before, sizes, written, failure or "it stopped early")
@@ -99,11 +108,13 @@ def _decode_batch(batch: list[Request], before: int) -> Iterator[npt.NDArray[np.
             yield np.frombuffer(decoded.read(size), dtype).reshape(shape)
 
 
-def _run_child(batch: list[Request], sizes: list[int], decoded: IO[bytes]) -> str | None:
+def _run_child(
+    batch: list[Request], sizes: list[int], decoded: IO[bytes], frame: int | None
+) -> str | None:
     """None when the child says it decoded all; otherwise why not."""
     errand = {
         "files": [
-            {"path": str(path.resolve()), "shape": shape, "dtype": dtype}
+            {"path": str(path.resolve()), "shape": shape, "dtype": dtype, "frame": frame}
             for path, shape, dtype in batch
         ],
         "memory_bytes": _BASE_MEMORY_BYTES + 4 * max(sizes),

@@ -24,6 +24,7 @@ from pacsnode.cli.folders import ModelFolder, existing
 
 if TYPE_CHECKING:
     from pacsnode.addresses import AnyDestination
+    from pacsnode.node import Node
     from pacsnode.replay.run import Outcome
     from pacsnode.settings import Settings
 
@@ -44,6 +45,9 @@ def serve(
     home: Home = None,
     ae_title: Annotated[str | None, typer.Option(help="Our AE title.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default=False)] = None,
+    web_port: Annotated[
+        int | None, typer.Option(help="Port of DICOMweb, on loopback.", show_default=False)
+    ] = None,
     destination: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,6 +70,7 @@ def serve(
         config,
         home,
         listen={name: value for name, value in listen.items() if value is not None},
+        web={} if web_port is None else {"port": web_port},
         assembly={} if quiet_s is None else {"quiet_s": quiet_s},
         describe=_describe(describer, model),
         destinations=_destinations(destination),
@@ -86,8 +91,11 @@ def _say_who_writes(settings: "Settings") -> None:
         errors.print(TEMPLATE_WRITES, soft_wrap=True)
 
 
-def _say_ready(address: tuple[str, int]) -> None:
-    errors.print(f"Listening on {address[0]}:{address[1]}")
+def _say_ready(node: "Node") -> None:
+    host, port = node.address
+    errors.print(f"Listening on {host}:{port}")
+    if node.web_url is not None:
+        errors.print(f"DICOMweb on {node.web_url}, for this machine alone", soft_wrap=True)
 
 
 def _describe(describer: str | None, model: Path | None) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from storage.archive.adopting import adopt_orphans
 from storage.archive.keeping import Keeper
 from storage.archive.patients import PatientDigests
 from storage.archive.sharing import Share
-from storage.catalog import Catalog, Journal
+from storage.catalog import Catalog, Journal, Searches
+from storage.catalog.searching import Found, Search
 from storage.errors import StorageError
-from storage.files import Objects, read_part10
+from storage.files import Objects, disk_errors, read_part10
 from storage.header import MASKS
 from storage.records import Decision, Instance, Kept, Reference, Series, Study, StudyRow
 from storage.schema import open_database
@@ -33,8 +34,10 @@ class Archive:
         self._database = database
         self._share = share
         self._in_place = in_place
+        self._objects = objects
         self._catalog = Catalog(database, root)
         self._journal = Journal(database)
+        self._searches = Searches(database)
         patients = PatientDigests.of(root, database)
         self._keeper = Keeper(root, self._catalog, objects, patients)
 
@@ -115,6 +118,11 @@ class Archive:
             raise StorageError("This archive reads files in place and keeps none")
         return self._keeper.keep(encoded, transfer_syntax_uid, calling_ae, expected)
 
+    def check_space(self, size_bytes: int) -> None:
+        """Raises StorageFull where so much more would eat into the reserve, or DiskFault."""
+        with disk_errors():
+            self._objects.check_space(size_bytes)
+
     def keep_file(self, path: Path, calling_ae: str | None = None) -> Kept:
         """Keep a copy of a DICOM file. Raises as `keep` does."""
         encoded, part10 = read_part10(path)
@@ -141,9 +149,17 @@ class Archive:
         """Everything kept of a study; conflicting objects are not part of it."""
         return self._catalog.study(study_instance_uid)
 
+    def series(self, study_instance_uid: str, series_instance_uid: str) -> tuple[Instance, ...]:
+        """The kept objects of one series of a study, in the order of their InstanceNumber."""
+        return self._catalog.of_series(study_instance_uid, series_instance_uid)
+
     def studies(self) -> tuple[StudyRow, ...]:
         """Every study, the latest first."""
         return self._catalog.studies()
+
+    def search(self, search: Search) -> tuple[Found, ...]:
+        """Studies, series or instances that meet conditions, told with their patients' names."""
+        return self._searches.run(search)
 
     def candidates(self, mask: Instance) -> tuple[Series, ...]:
         """Image series a mask may belong to: of its study, of its frame of reference, referred to

@@ -101,7 +101,7 @@ class Keeper:
         outcome: Outcome = "quarantined" if receipt.standing == "quarantined" else "header-differs"
         verdict = _Verdict(outcome, receipt.standing, receipt.remark)
         instance = self._instance(arrival, verdict)
-        in_the_way = self._catalog.add(Entry(instance, arrival.header.is_image))
+        in_the_way = self._catalog.add(_entry(instance, arrival.header))
         return Kept("same", in_the_way) if in_the_way else Kept(outcome, instance)
 
     def _settle(self, arrival: _Arrival, *, durable: bool) -> Kept:
@@ -119,7 +119,7 @@ class Keeper:
             if not durable or (verdict.standing != "kept" and self._is_ours(instance.path)):
                 self._write(instance, arrival.dataset)
                 durable = True
-            in_the_way = self._catalog.add(Entry(instance, arrival.header.is_image))
+            in_the_way = self._catalog.add(_entry(instance, arrival.header))
             if in_the_way is None or _is_the_same_arrival(in_the_way, instance):
                 return Kept(verdict.outcome, instance)
             # another process committed this UID meanwhile: look again, at what it committed
@@ -216,6 +216,10 @@ class Keeper:
 
     def _is_ours(self, path: Path) -> bool:
         return path.is_relative_to(self._root / "objects")
+
+
+def _entry(instance: Instance, header: Header) -> Entry:
+    return Entry(instance, header.is_image, header.queried)
 
 
 def _undamaged(kept: Instance) -> Encoded | None:

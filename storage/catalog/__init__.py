@@ -3,5 +3,6 @@
 from storage.catalog.gateway import Catalog
 from storage.catalog.journal import Journal
 from storage.catalog.rows import Entry
+from storage.catalog.searching import Searches
 
-__all__ = ["Catalog", "Entry", "Journal"]
+__all__ = ["Catalog", "Entry", "Journal", "Searches"]

@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from storage.catalog.describing import describe
 from storage.catalog.rows import Entry, grouped, instance_of, moment, row_of
 from storage.errors import StorageError
 from storage.records import Instance, Reference, Series, Study, StudyRow
@@ -107,6 +108,18 @@ class Catalog:
             return None
         latest = max(one.received_at for one in found)
         return Study(study_instance_uid, grouped(found), latest)
+
+    def of_series(self, study_instance_uid: str, series_instance_uid: str) -> tuple[Instance, ...]:
+        """The kept objects of one series of a study, whatever their classes."""
+        columns = instances.c
+        found = self._all(
+            and_(
+                columns.study_instance_uid == study_instance_uid,
+                columns.series_instance_uid == series_instance_uid,
+                KEPT,
+            )
+        )
+        return tuple(one for series in grouped(found) for one in series.instances)
 
     def studies(self) -> tuple[StudyRow, ...]:
         """Every study with a kept object, the latest first."""
@@ -300,6 +313,8 @@ class Catalog:
         if connection.scalar(IS_KNOWN, names) is not None:
             return self._found(connection, IN_THE_WAY, names)[0]
         result = connection.execute(insert(instances), row_of(entry, self._root))
+        if wants_to_be_first:
+            describe(connection, entry)
         if instance.references:
             (row_id,) = result.inserted_primary_key or (None,)
             connection.execute(

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Row
 
+from storage.header import Queried
 from storage.records import Decision, Instance, Reference, Series
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,6 +22,7 @@ class Entry(NamedTuple):
 
     instance: Instance
     is_image: bool
+    queried: Queried
 
 
 def microseconds(moment: datetime) -> int:

@@ -15,13 +15,14 @@ from storage.header.attributes import CHOSEN, CHOSEN_TAGS
 from storage.header.elements import Elements, scan
 from storage.header.extent import contour_extent_lps_mm
 from storage.header.part10 import open_part10
+from storage.header.queried import Queried, find_queried
 from storage.header.references import find_references, find_series
 from storage.header.syntaxes import encoding_of
 from storage.header.uids import checked_uid, is_uid, said
 from storage.header.values import plain_uid, select, text
 from storage.records import Reference
 
-__all__ = ["CHOSEN", "Header", "Patient", "is_uid", "read_header", "said"]
+__all__ = ["CHOSEN", "Header", "Patient", "Queried", "is_uid", "read_header", "said"]
 
 SEGMENTATIONS: Final = frozenset(
     (
@@ -58,6 +59,7 @@ class Header:
     references: tuple[Reference, ...]
     referenced_series: tuple[str, ...]  # named by UID, whether or not instances are named too
     patient: Patient
+    queried: Queried
     is_image: bool  # has pixels, and they are no segmentation
     extent_lps_mm: tuple[float, ...] | None  # of RTSTRUCT contours: least x, y, z, greatest x, y, z
     attributes: Mapping[str, Any]
@@ -107,6 +109,7 @@ def _header(encoded: bytes, elements: Elements, transfer_syntax_uid: str) -> Hea
             name=text(encoded, elements, 0x00100010),
             birth_date=text(encoded, elements, 0x00100030),
         ),
+        queried=find_queried(encoded, elements),
         is_image=has_pixels and sop_class_uid not in SEGMENTATIONS,
         extent_lps_mm=(
             contour_extent_lps_mm(encoded, elements) if sop_class_uid == RTSTRUCT else None

@@ -1,6 +1,14 @@
 """The tables of the index, and transactions on them."""
 
-from storage.tables.definitions import decisions, instances, keys, metadata, references
+from storage.tables.definitions import (
+    decisions,
+    instances,
+    keys,
+    metadata,
+    references,
+    series,
+    studies,
+)
 from storage.tables.transactions import index_errors, reading, writing
 
 __all__ = [
@@ -11,5 +19,7 @@ __all__ = [
     "metadata",
     "reading",
     "references",
+    "series",
+    "studies",
     "writing",
 ]

@@ -78,3 +78,36 @@ decisions: Final = Table(
 
 # which key made the patient digests: digests of two keys never compare equal
 keys: Final = Table("digest_key", metadata, Column("fingerprint", String(64), primary_key=True))
+
+# what queries ask of studies and series; the only place where patients are told by name
+studies: Final = Table(
+    "study",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("study_date", Text, index=True),
+    Column("study_time", Text),
+    Column("accession_number", Text),
+    Column("referring_physician_name", Text),
+    Column("study_id", Text),
+    Column("study_description", Text),
+    Column("patient_name", Text),
+    Column("patient_id", Text, index=True),
+    Column("patient_birth_date", Text),
+    Column("patient_sex", Text),
+)
+
+series: Final = Table(
+    "series",
+    metadata,
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("series_instance_uid", String(64), primary_key=True, index=True),
+    Column("series_number", Integer),
+    Column("modality", Text),
+    Column("series_description", Text),
+    Column("series_date", Text),
+    Column("series_time", Text),
+    Column("performed_procedure_step_start_date", Text),
+    Column("performed_procedure_step_start_time", Text),
+    Column("scheduled_procedure_step_id", Text),
+    Column("requested_procedure_id", Text),
+)

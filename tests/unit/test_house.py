@@ -18,7 +18,10 @@ BANNED = re.compile(
     r"(?:^|_)(?:utils?|helpers?|managers?|common|misc|base|core|data|info|handler|processor"
     r"|service|my|do)(?:_|$)"
 )
-HEAVY = ("torch", "transformers", "monai", "highdicom", "dbos", "SimpleITK", "matplotlib", "scipy")
+HEAVY = (
+    "torch", "transformers", "monai", "highdicom", "dbos", "SimpleITK", "matplotlib", "scipy",
+    "starlette", "uvicorn",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", EVERY_FILE, ids=lambda path: str(path.relative_to(ROOT)))

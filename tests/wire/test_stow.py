@@ -1,293 +1,285 @@
-"""STOW-RS to a real PACS, and to a server that answers what no real one can be made to."""
+"""STOW-RS: what is kept, what is told of each instance, and what a hostile body costs."""
 
-from collections.abc import Callable
+import gzip
+import io
+import time
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from pacsnode.addresses import WebDestination
-from pacsnode.delivery import stow
-from pacsnode.delivery.stow import probe, send
-from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
-from tests.peers import Orthanc, encoded_dataset
-from tests.web_server import Asked, Reply, WebServer, part10, told
+from storage.archive import Archive
+from tests.encoded import encoded, part10_bytes
+from tests.makers import make_ct, make_pet
+from tests.peers import encoded_dataset
+from tests.wire.browser import BOUNDARY, RELATED, Site, related, serving
+from tests.wire.test_hostile import resident_bytes
+from tests.wire.test_receive import REAL
 
 pytestmark = pytest.mark.wire
 
-SECRET = "canary-of-the-tests"  # noqa: S105 no secret
+CT = make_ct()
+MIB = 1 << 20
 
 
-def at(url: str, **more: object) -> WebDestination:
-    return WebDestination.model_validate({"name": "test", "url": url} | more)
+@pytest.fixture
+def site(archive: Archive, tmp_path: Path) -> Iterator[Site]:
+    with serving(archive, tmp_path) as told:
+        yield told
 
 
-def uid_of(path: Path) -> str:
-    return str(dcmread(path).SOPInstanceUID)
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for all whose requests store nothing."""
+    home = tmp_path_factory.mktemp("empty")
+    with Archive.open(home / "archive") as archive, serving(archive, home) as told:
+        yield told
+        assert told.on_disk() == 0
 
 
-def body_of(part10_file: bytes, folder: Path) -> bytes:
-    (folder / "one.dcm").write_bytes(part10_file)
-    return encoded_dataset(folder / "one.dcm")[0]
+def items(answer: Any, tag: str) -> list[Any]:
+    found: list[Any] = answer.json().get(tag, {}).get("Value", [])
+    return found
 
 
-# what arrives
+def reasons(answer: Any) -> list[int]:
+    return [item["00081197"]["Value"][0] for item in items(answer, "00081198")]
 
 
-def test_orthanc_takes_a_segmentation_and_its_report_once(
-    segmentation: Path, report_3d: Path, tmp_path: Path
-) -> None:
-    with Orthanc.with_dicom_web(tmp_path / "orthanc") as orthanc:
-        before = probe(at(orthanc.dicom_web))
-        for _ in range(2):  # a repeated delivery is harmless
-            answers = send([segmentation, report_3d], at(orthanc.dicom_web))
-        after = probe(at(orthanc.dicom_web))
-        bodies = {body_of(orthanc.file(one), tmp_path) for one in orthanc.instances()}
-    assert [answer["outcome"] for answer in answers] == ["stored", "stored"]
-    assert [answer["sop_instance_uid"] for answer in answers] == [
-        uid_of(segmentation), uid_of(report_3d),
+def test_objects_of_every_kind_are_kept_byte_for_byte(site: Site, data: Path) -> None:
+    paths = [data / name for name in REAL.values()]
+    answer = site.store([path.read_bytes() for path in paths])
+    assert answer.status == 200, answer.body
+    assert answer.headers["content-type"] == "application/dicom+json"
+    told = {item["00081155"]["Value"][0] for item in items(answer, "00081199")}
+    assert told == {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths}
+    files = (site.archive.root / "objects").rglob("*.dcm")
+    assert {encoded_dataset(path)[0] for path in files} == {encoded_dataset(p)[0] for p in paths}
+    again = site.store([path.read_bytes() for path in paths])
+    assert (again.status, site.archive.counts()["kept"]) == (200, len(paths))
+
+
+def test_dicomweb_client_stores_a_series(site: Site) -> None:
+    client = DICOMwebClient(site.url)
+    told = client.store_instances(deepcopy(CT))
+    assert len(told.ReferencedSOPSequence) == len(CT)
+    study = str(CT[0].StudyInstanceUID)
+    assert told.RetrieveURL == f"{site.url}/studies/{study}"
+    assert client.store_instances(deepcopy(CT[:1]), study_instance_uid=study)
+    assert site.archive.counts()["kept"] == len(CT)
+
+
+def test_each_instance_gets_its_own_answer(site: Site) -> None:
+    other = make_pet(study="another")[0]
+    deflated = part10_bytes(CT[1], DeflatedExplicitVRLittleEndian)
+    no_storage = deepcopy(CT[2])
+    no_storage.SOPClassUID = "1.2.840.10008.5.1.4.1.1.200.1"
+    no_storage.file_meta.MediaStorageSOPClassUID = no_storage.SOPClassUID
+    cut = part10_bytes(CT[3])[:-10]
+    files = [
+        part10_bytes(CT[0]), part10_bytes(other), part10_bytes(no_storage), deflated, cut, b"x",
     ]  # fmt: skip
-    assert bodies == {encoded_dataset(path)[0] for path in (segmentation, report_3d)}
-    assert (before.search_status, before.studies, after.studies) == (200, 0, 1)
-    assert after.allows_storing is None  # Orthanc does not say
-
-
-def test_files_arrive_byte_for_byte_in_one_request(
-    segmentation: Path, report_3d: Path, data: Path, tmp_path: Path
-) -> None:
-    rle = data / "seg_variety" / "liver_rle.dcm"
-    paths = [segmentation, rle, report_3d]
-    with WebServer() as server:
-        send(paths, at(server.url + "/"))
-    (asked,) = server.asked
-    assert (asked.method, asked.path) == ("POST", "/dicom-web/studies")
-    assert asked.headers["Host"] == server.url.split("/")[2]
-    assert asked.headers["Content-Length"] == str(len(asked.body))
-    assert asked.headers["Accept"] == "application/dicom+json"
-    assert "Authorization" not in asked.headers
-    bodies = [body_of(file, tmp_path) for file in asked.files]
-    assert bodies == [encoded_dataset(path)[0] for path in paths]
-
-
-# one answer, judged instance by instance
-
-
-def answering(
-    post: Callable[[Asked], Reply], held: Callable[[str], Reply] = lambda uid: Reply(404)
-) -> Callable[[Asked], Reply]:
-    """A server that answers a store by `post`, and shows an instance by `held`."""
-
-    def answer(asked: Asked) -> Reply:
-        if asked.method == "POST":
-            return post(asked)
-        return held(asked.path.rpartition("/")[2])
-
-    return answer
-
-
-ALREADY = 0x0111
-ALREADY_AT_AZURE = 0xB00E
-
-
-@pytest.mark.parametrize("reason", [0, ALREADY, ALREADY_AT_AZURE, 0x0110])
-@pytest.mark.parametrize("status", [409, 202])
-def test_what_is_there_with_the_same_bytes_is_delivered(
-    report_3d: Path, status: int, reason: int
-) -> None:
-    def post(asked: Asked) -> Reply:
-        return told(status, failed=dict.fromkeys(asked.uids, reason))
-
-    with WebServer(answering(post, lambda uid: part10(report_3d.read_bytes()))) as server:
-        if (status, reason) == (202, 0x0110):  # it failed, and nothing says that it was there
-            with pytest.raises(DeliveryFailed, match="0x0110"):
-                send([report_3d], at(server.url))
-            return
-        (answer,) = send([report_3d], at(server.url))
-    assert answer["outcome"] == "already there"
-    assert server.asked[-1].path.endswith(f"/instances/{uid_of(report_3d)}")
-    assert "transfer-syntax=*" in server.asked[-1].headers["Accept"]
-
-
-def test_what_is_there_in_another_syntax_is_the_same(report_3d: Path, tmp_path: Path) -> None:
-    other = dcmread(report_3d)
-    other.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    other.save_as(tmp_path / "implicit.dcm", implicit_vr=True, little_endian=True)
-    held = part10((tmp_path / "implicit.dcm").read_bytes())
-    with WebServer(answering(lambda asked: Reply(409), lambda uid: held)) as server:
-        (answer,) = send([report_3d], at(server.url))
-    assert answer["outcome"] == "already there"
-
-
-@pytest.mark.parametrize("reason", [0, ALREADY, 0xA900])
-def test_another_object_under_our_uid_is_parked_and_named(
-    report_3d: Path, tmp_path: Path, reason: int
-) -> None:
-    other = dcmread(report_3d)
-    other.SeriesDescription = "not ours"
-    other.save_as(tmp_path / "other.dcm")
-    held = part10((tmp_path / "other.dcm").read_bytes())
-
-    def post(asked: Asked) -> Reply:
-        return told(409, failed=dict.fromkeys(asked.uids, reason))
-
-    with (
-        WebServer(answering(post, lambda uid: held)) as server,
-        pytest.raises(DeliveryRejected, match="holds another object under") as refusal,
-    ):
-        send([report_3d], at(server.url))
-    assert "Compare the two" in refusal.value.fix
-    assert refusal.value.answers[0]["outcome"] == "refused"
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "error"),
-    [
-        (409, ALREADY, None), (409, ALREADY_AT_AZURE, None), (202, ALREADY, None),
-        (409, 0, DeliveryRejected), (409, 0xA900, DeliveryRejected),
-        (409, 0x0122, DeliveryRejected), (409, 0xC122, DeliveryRejected),
-        (409, 0xA700, DeliveryFailed), (409, 0x0110, DeliveryFailed),
-        (202, 0xA700, DeliveryFailed), (202, 0xC000, DeliveryRejected),
-        (200, 0xA900, DeliveryRejected), (200, 0, DeliveryFailed),
-        (400, 0xA900, DeliveryRejected), (400, 0, DeliveryRejected),
-    ],
-)  # fmt: skip
-def test_each_failure_reason_is_tried_again_or_parked_where_nothing_can_be_compared(
-    report_3d: Path, status: int, reason: int, error: type[Exception] | None
-) -> None:
-    def post(asked: Asked) -> Reply:
-        return told(status, failed=dict.fromkeys(asked.uids, reason))
-
-    with WebServer(answering(post)) as server:
-        if error is None:  # as with C-STORE: our UIDs are derived
-            (answer,) = send([report_3d], at(server.url))
-            assert answer["outcome"] == "already there"
-            return
-        with pytest.raises(error, match=uid_of(report_3d)) as raised:
-            send([report_3d], at(server.url))
-    assert isinstance(raised.value, DeliveryFailed | DeliveryRejected)
-    assert (raised.value.answers[0]["outcome"] == "refused") is (error is DeliveryRejected)
-    assert getattr(raised.value, "fix", None) or error is DeliveryFailed
-
-
-def test_one_of_two_that_fails_is_named_and_both_answers_are_kept(
-    segmentation: Path, report_3d: Path
-) -> None:
-    refused = {uid_of(report_3d): 0x0122}
-    reply = told(202, stored=[uid_of(segmentation)], failed=refused)
-    with (
-        WebServer(lambda asked: reply) as server,
-        pytest.raises(DeliveryRejected, match="a SOP class it does not support") as refusal,
-    ):
-        send([segmentation, report_3d], at(server.url))
-    assert refusal.value.answers == [
-        {"sop_instance_uid": uid_of(segmentation), "outcome": "stored"},
-        {"sop_instance_uid": uid_of(report_3d), "outcome": "refused", "reason": "0x0122"},
+    answer = site.store(files, f"/studies/{CT[0].StudyInstanceUID}")
+    assert answer.status == 202
+    assert [item["00081155"]["Value"] for item in items(answer, "00081199")] == [
+        [CT[0].SOPInstanceUID]
     ]
+    assert reasons(answer) == [0xA900, 0x0122]
+    assert [item["00081197"]["Value"][0] for item in items(answer, "0008119A")] == [0xC000] * 3
+    assert site.on_disk() == 1
 
 
-def test_a_warning_is_kept(report_3d: Path) -> None:
-    item = {
-        "00081155": {"vr": "UI", "Value": [uid_of(report_3d)]},
-        "00081196": {"vr": "US", "Value": [0xB000]},
-    }
-    body = f'{{"00081199": {{"vr": "SQ", "Value": [{item}]}}}}'.replace("'", '"').encode()
-    reply = Reply(202, body, "application/dicom+json; charset=utf-8")
-    with WebServer(lambda asked: reply) as server:
-        (answer,) = send([report_3d], at(server.url))
-    assert (answer["outcome"], answer["reason"]) == ("stored with a warning", "0xB000")
+def test_a_syntax_that_is_not_taken_for_a_class_is_named(empty: Site) -> None:
+    copy = deepcopy(CT[0])
+    copy.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    buffer = io.BytesIO()
+    copy.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0\x02\0\0\0xx"
+    copy["PixelData"].is_undefined_length = True
+    copy["PixelData"].VR = "OB"
+    copy.save_as(buffer, enforce_file_format=True)
+    answer = empty.store([buffer.getvalue()])
+    assert (answer.status, reasons(answer)) == (409, [0xC122])
+    assert empty.on_disk() == 0
+
+
+def test_with_other_objects_rejected_a_class_is_not_supported(
+    archive: Archive, tmp_path: Path
+) -> None:
+    secondary = deepcopy(CT[0])
+    secondary.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    with serving(archive, tmp_path, listen={"other_objects": "reject"}) as site:
+        answer = site.store([part10_bytes(secondary)])
+    assert (answer.status, reasons(answer)) == (409, [0x0122])
+
+
+def test_a_full_disk_is_said_so_and_nothing_is_stored(tmp_path: Path) -> None:
+    with (
+        Archive.open(tmp_path / "archive", reserve_bytes=1 << 60) as archive,
+        serving(archive, tmp_path) as site,
+    ):
+        answer = site.store([part10_bytes(CT[0])])
+        assert (answer.status, site.on_disk()) == (503, 0)
+        assert "retry-after" in answer.headers
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"[" * 100_000, b'{"00081199": 3}', b"<NativeDicomModel/>", b"null"]
+    ("headers", "status"),
+    [
+        ({"Content-Type": 'multipart/related; type="application/dicom"'}, 400),
+        ({"Content-Type": RELATED + "x"}, 400),
+        ({"Content-Type": RELATED + "; boundary"}, 400),
+        ({"Content-Type": "multipart/related; boundary=" + "x" * 201}, 400),
+        ({"Content-Type": RELATED.replace("/dicom", "/dicom+json")}, 415),
+        ({"Content-Type": "application/dicom"}, 415),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
+        ({"Content-Encoding": "gzip"}, 415),
+        ({"Accept": "application/dicom+xml"}, 406),
+    ],
 )
-def test_an_answer_that_names_nothing_is_believed_only_when_the_object_is_seen(
-    report_3d: Path, body: bytes
+def test_a_request_that_is_none_is_refused(
+    empty: Site, headers: dict[str, str], status: int
 ) -> None:
-    post = Reply(200, body)
-    with (
-        WebServer(answering(lambda asked: post)) as server,
-        pytest.raises(DeliveryFailed, match="does not say that it has"),
-    ):
-        send([report_3d], at(server.url))
-    held = part10(report_3d.read_bytes())
-    with WebServer(answering(lambda asked: post, lambda uid: held)) as server:
-        (answer,) = send([report_3d], at(server.url))
-    assert answer["outcome"] == "already there"
+    answer = empty.store([part10_bytes(CT[0])], **headers)
+    assert (answer.status, empty.on_disk()) == (status, 0), answer.body
+    assert answer.json()["reason"]
 
 
-@pytest.mark.parametrize(
-    "held",
-    [Reply(200, b""), Reply(200, b"x" * 500), part10(b"", b"\0" * 300), Reply(200, b"--", "a/b; c"),
-     Reply(403), Reply(301)],
-)  # fmt: skip
-def test_a_comparison_with_nonsense_proves_nothing(report_3d: Path, held: Reply) -> None:
-    with (
-        WebServer(answering(lambda asked: Reply(409), lambda uid: held)) as server,
-        pytest.raises(DeliveryRejected, match="does not say why"),
-    ):
-        send([report_3d], at(server.url))
+def test_parts_of_another_type_and_gzip_bodies_are_refused(empty: Site) -> None:
+    body = related([part10_bytes(CT[0]), b"{}"], content_type="application/dicom+json")
+    stated = {"Content-Type": RELATED}
+    assert empty.ask("/studies", method="POST", body=body, headers=stated).status == 415
+    packed = gzip.compress(related([part10_bytes(CT[0])]))
+    assert empty.ask("/studies", method="POST", body=packed, headers=stated).status == 400
+    assert empty.on_disk() == 0
 
 
-# what needs a person, what another try
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_body_that_is_cut_off_stores_nothing(empty: Site, share: float) -> None:
+    body = related([part10_bytes(one) for one in CT])
+    cut = body[: int(len(body) * share)]
+    answer = empty.ask("/studies", method="POST", body=cut, headers={"Content-Type": RELATED})
+    assert (answer.status, empty.on_disk()) == (400, 0)
+    assert empty.raw(head(len(body)), cut, timeout_s=0.2) == b""
+    assert empty.on_disk() == 0
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "words"),
-    [
-        (503, PeerFailed, "503"), (500, PeerFailed, "500"), (502, PeerFailed, "502"),
-        (429, PeerFailed, "429"), (408, PeerFailed, "408"),
-        (401, PeerRefused, "secret_env"), (403, PeerRefused, "Allow this account"),
-        (404, PeerRefused, "Set url"), (405, PeerRefused, "Set url"),
-        (413, PeerRefused, "largest request body"), (415, PeerRefused, "Part 10"),
-        (406, PeerRefused, "JSON"), (418, PeerRefused, "log"),
-        (301, PeerRefused, "Set url"), (307, PeerRefused, "Set url"),
-    ],
-)  # fmt: skip
-def test_each_status_is_tried_again_or_parked(
-    report_3d: Path, status: int, error: type[Exception], words: str
+def head(length: int | None, path: str = "/dicom-web/studies") -> bytes:
+    framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: {RELATED}\r\n{framing}\r\n\r\n"
+    ).encode()
+
+
+def test_a_content_length_that_lies(archive: Archive, tmp_path: Path) -> None:
+    files = [part10_bytes(CT[number % len(CT)]) for number in range(400)]
+    body = related(files)
+    with serving(archive, tmp_path, network_timeout_s=1) as site:
+        too_small = site.raw(head(len(body) - 1000), body)
+        assert too_small.startswith(b"HTTP/1.1 400"), too_small[:100]
+        too_large = site.raw(head(len(body) + 1000), body)
+        assert too_large.startswith(b"HTTP/1.1 408"), too_large[:100]
+        for length in (b"x", b"-1", b"1e3"):
+            lied = site.raw(head(0).replace(b"Length: 0", b"Length: " + length), body[:100])
+            assert lied.startswith(b"HTTP/1.1 400")
+        assert site.on_disk() == 0
+        assert site.store(files[: len(CT)]).status == 200
+
+
+def test_a_body_that_drips_is_given_up(archive: Archive, tmp_path: Path) -> None:
+    with serving(archive, tmp_path, network_timeout_s=0.5) as site:
+        began = time.monotonic()
+        answer = site.raw(head(1000), b"--")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert time.monotonic() - began < 5
+
+
+def test_a_hundred_thousand_parts_are_too_many(site: Site) -> None:
+    piece = f"--{BOUNDARY}\r\n\r\nx\r\n".encode() * 1000
+    site.store([part10_bytes(CT[0])])
+    before = resident_bytes()
+    count = iter(range(100))
+    answer = site.ask(
+        "/studies", method="POST", body=(piece for _ in count), headers={"Content-Type": RELATED}
+    )
+    assert (answer.status, site.on_disk()) == (413, 1), answer.body
+    assert resident_bytes() - before < 32 * MIB
+
+
+def test_a_big_upload_leaves_memory_flat(site: Site) -> None:
+    """The server shares this process, so the body is made as it is sent."""
+    one = part10_bytes(make_pet(np.ones((1, 512, 512)))[0])
+    opening = f"--{BOUNDARY}\r\n\r\n".encode()
+
+    def body() -> Iterator[bytes]:
+        for _ in range(400):
+            yield opening + one + b"\r\n"
+        yield f"--{BOUNDARY}--".encode()
+
+    site.store([one])
+    before = resident_bytes()
+    peak = 0
+
+    def watched() -> Iterator[bytes]:
+        nonlocal peak
+        for piece in body():
+            peak = max(peak, resident_bytes())
+            yield piece
+
+    answer = site.ask("/studies", method="POST", body=watched(), headers={"Content-Type": RELATED})
+    peak = max(peak, resident_bytes())
+    assert (answer.status, len(items(answer, "00081199"))) == (200, 400)
+    assert 400 * len(one) > 200 * MIB
+    assert peak - before < 64 * MIB
+
+
+def test_one_object_or_body_may_be_only_so_large(archive: Archive, tmp_path: Path) -> None:
+    big = part10_bytes(make_pet(np.ones((1, 1024, 1024)))[0])
+    with serving(archive, tmp_path, listen={"maximum_object_mb": 1}) as site:
+        assert site.store([big]).status == 413
+    with serving(archive, tmp_path, maximum_request_mb=1) as site:
+        assert site.store([big]).status == 413
+        assert site.on_disk() == 0
+
+
+def test_what_came_by_stow_is_told_without_the_patient(
+    site: Site, written_log: io.StringIO
 ) -> None:
-    with (
-        WebServer(lambda asked: Reply(status)) as server,
-        pytest.raises(error, match=f"answers {status}") as raised,
-    ):
-        send([report_3d], at(server.url))
-    assert words in getattr(raised.value, "fix", str(raised.value))
-    assert len(server.asked) == 1  # waiting is for the durable job, not for this thread
+    named = deepcopy(CT[0])
+    named.PatientName, named.PatientID = "Canary^Yellow", "CANARY-7"
+    whole = part10_bytes(named)
+    uid = str(named.SOPInstanceUID).encode()
+    head, found, rest = whole.rpartition(uid)
+    assert found
+    files = [whole, head + b"Canary^Yellow".ljust(len(uid), b" ") + rest]
+    answer = site.store(files)
+    assert answer.status == 202
+    site.ask("/studies/Canary^Yellow", method="POST")
+    told = written_log.getvalue()
+    assert "instance-kept" in told
+    assert "instance-refused" in told
+    for text in (told, answer.body.decode(), str(list(site.archive.root.rglob("*")))):
+        assert "anary" not in text
+        assert "CANARY" not in text
 
 
-def test_a_damaged_file_is_not_sent(tmp_path: Path) -> None:
-    (tmp_path / "x.dcm").write_bytes(b"not DICOM" * 100)
-    with pytest.raises(DeliveryRejected, match=r"x\.dcm is not a Part 10 file"):
-        send([tmp_path / "x.dcm"], at("http://127.0.0.1:9"))
+def test_the_page_of_another_site_gets_nothing(empty: Site) -> None:
+    answer = empty.ask("/studies", headers={"Host": "rebound.example.org"})
+    assert answer.status == 403
+    for host in ("localhost", "127.0.0.1:1", "[::1]:80"):
+        assert empty.ask("/nothing", headers={"Host": host}).status == 404
+    for name in ("cache-control", "x-content-type-options", "content-security-policy"):
+        assert name in answer.headers
+    assert "server" not in answer.headers
 
 
-# asking
-
-
-def test_a_probe_tells_what_the_peer_shows_and_allows() -> None:
-    def answer(asked: Asked) -> Reply:
-        if asked.method == "OPTIONS":
-            return Reply(204, headers={"Allow": "GET, post"})
-        return Reply(200, b'[{"0020000D": {}}]')
-
-    with WebServer(answer) as server:
-        found = probe(at(server.url))
-    assert (found.search_status, found.studies, found.allows_storing) == (200, 1, True)
-    assert [one.path for one in server.asked] == [
-        "/dicom-web/studies?limit=1",
-        "/dicom-web/studies",
-    ]
-    with WebServer(lambda asked: Reply(200, b"<html>")) as server:
-        assert probe(at(server.url)).studies is None
-    with WebServer(lambda asked: Reply(204)) as server:
-        assert probe(at(server.url)).studies == 0
-    with (
-        WebServer(lambda asked: Reply(401)) as server,
-        pytest.raises(PeerRefused, match="credentials"),
-    ):
-        probe(at(server.url))
-
-
-def test_the_table_of_refusals_names_a_fix_for_each() -> None:
-    assert all(meaning and fix for meaning, fix in stow.REFUSALS.values())
+def test_the_bytes_kept_are_those_of_a_c_store(site: Site) -> None:
+    site.store([part10_bytes(CT[0])])
+    again = site.archive.keep(encoded(CT[0]), transfer_syntax_uid="1.2.840.10008.1.2.1")
+    assert again.outcome == "same"
