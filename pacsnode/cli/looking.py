@@ -159,21 +159,22 @@ def show(
 ) -> None:
     """Print an SR as a table: ours, or another tool's TID 1500."""
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
+    from engine.reading.part10 import FOREIGN
     from engine.report.read import read_findings
+    from storage.header import said
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values, which may be the patient's
             document = dcmread(file)
-    except (InvalidDicomError, OSError, ValueError, NotImplementedError) as exc:
+            sop_class = str(document.get("SOPClassUID", ""))
+            # values are converted when they are read, so that a damaged one is met only here
+            report = read_findings(document) if "ContentSequence" in document else None
+    except FOREIGN as exc:
         fail(f"{file} is not a DICOM file that can be read ({type(exc).__name__})")
-    if "ContentSequence" not in document:
-        fail(f"{file} is no structured report: its SOP class is {document.get('SOPClassUID')}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        report = read_findings(document)
+    if report is None:
+        fail(f"{file} is no structured report: its SOP class is {said(sop_class)}")
     if as_json:
         print_json(_report_fields(report))
     else:

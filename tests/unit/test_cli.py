@@ -159,6 +159,21 @@ def test_an_error_of_the_disk_or_of_a_library_is_one_sentence(
     assert capsys.readouterr().err.strip() == said
 
 
+def test_an_error_that_nobody_foresaw_tells_its_kind_and_place_and_quotes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing() -> None:
+        raise KeyError("DOE^JANE")
+
+    monkeypatch.setattr(pacsnode.cli.application, "app", failing)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("The program failed: KeyError at test_cli.py:")
+    assert "DOE" not in said
+
+
 def test_status_counts_what_is_there(home: Path) -> None:
     code, out = run("status", "--home", home, "--json")
     answer = json.loads(out)
@@ -256,6 +271,17 @@ def test_show_reads_other_tools_reports(data: Path) -> None:
             numbers = [value for each in answer["findings"] for value in each["values"]]
             assert all(set(value) == {"name", "value", "unit"} for value in numbers)
     assert shown >= 3
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+def test_show_says_of_every_malformed_file_what_it_is(data: Path, options: tuple[str, ...]) -> None:
+    files = sorted((data / "malformed").rglob("*.dcm"))
+    assert len(files) > 100
+    for path in files:
+        ended = CliRunner().invoke(app, ["show", str(path), *options])
+        assert isinstance(ended.exception, SystemExit | None), path.name
+        assert ended.exit_code in (0, 1), path.name
+        assert ended.stderr.strip() or ended.exit_code == 0, path.name
 
 
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"\0" * 128 + b"DICM"])
