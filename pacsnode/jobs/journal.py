@@ -101,6 +101,13 @@ def last_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
     return next((line for line in reversed(lines) if line.facts.get("seed") == seed), None)
 
 
+def is_given_up(line: Decision | None) -> bool:
+    """Whether the last line about a report says that it was not made and will not be."""
+    return (
+        line is not None and line.state in ("refused", "failed") and "documents" not in line.facts
+    )
+
+
 def last_report(lines: Sequence[Decision], *, but: str) -> str | None:
     """The SOPInstanceUID of the last SR that was made, other than `but`."""
     made = (line.facts.get("sr") for line in reversed(lines) if line.code == "reported")

@@ -41,9 +41,9 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
     reach("assessed")
     work = [one for one in looked if one.assessment.state in ("ready", "waiting")]
     masks = [one.mask for one in work]
-    ready = [one.mask for one in work if one.assessment.state == "ready"]
+    usable = [one.mask for one in work if _is_usable(one, desk)]
     for one in looked:
-        if one in work and (later := later_version(one.mask, ready, desk.settings.assembly)):
+        if one in work and (later := later_version(one.mask, usable, desk.settings.assembly)):
             journal.write_superseded(desk.archive, one.mask, later)
         elif one.assessment.state == "ready":
             _order(one, _earlier_versions(one.mask, masks, desk), desk)
@@ -64,6 +64,14 @@ def _look(
     assessment = assess(mask, candidates, quiet=quiet, rules=desk.settings.assembly)
     label_maps = label_maps_of(mask, assessment.pet, masks, desk.settings)
     return _Looked(mask, assessment, studies, quiet, label_maps)
+
+
+def _is_usable(one: _Looked, desk: Desk) -> bool:
+    """Whether there is a report on a mask, or may be: it takes the place of earlier versions."""
+    if one.assessment.state != "ready":
+        return False
+    lines = _lines(one.mask, desk)
+    return not journal.is_given_up(journal.last_of_seed(lines, _seed(one, lines, desk)))
 
 
 def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> list[str]:
@@ -93,11 +101,17 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
         desk.archive.write_down(replace(decision, facts={**decision.facts, "seed": seed}))
         reach("ready-written")
     elif known is not lines[-1]:
-        again = (*known.reasons, "The inputs are again those of this report.")
+        again = (*known.reasons, _why_again(lines[-1]))
         desk.archive.write_down(replace(known, reasons=again, decided_at=datetime.now(UTC)))
     if known is None or known.state in ("ready", "running"):
         start_report(_report_order(one, seed, earlier, desk))
         reach("report-enqueued")
+
+
+def _why_again(last: Decision) -> str:
+    if last.state == "superseded":
+        return "No later version of this mask can be reported: this report stands."
+    return "The inputs are again those of this report."
 
 
 def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str:

@@ -85,11 +85,15 @@ class Worker:
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
-        open_states = ("waiting", "ready", "running", "failed")
+        states = ("waiting", "ready", "running", "refused", "failed", "superseded")
+        latest = self._desk.archive.latest_decisions(states=states)
+        given_up = {line.mask_instance_uid for line in latest if journal.is_given_up(line)}
         self._watch.again(
             line.study_instance_uid
-            for line in self._desk.archive.latest_decisions(states=open_states)
-            if line.state != "failed" or line.mask_instance_uid is None
+            for line in latest
+            if line.state in ("waiting", "ready", "running")
+            or (line.state == "failed" and line.mask_instance_uid is None)
+            or line.facts.get("later_mask") in given_up
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
@@ -99,6 +103,8 @@ class Worker:
         try:
             self.sign_of_life()
             self._changed.update(self._watch.poll())
+            while not self._desk.look_again.empty():
+                self._watch.again([self._desk.look_again.get()])
             for study in self._watch.due():
                 self.sign_of_life()
                 self._look_at(study)

@@ -1,7 +1,9 @@
 """From C-STORE to a report at its destination: made once, revised, superseded, refused, ignored."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +16,14 @@ from engine.errors import ModelFault
 from engine.finding import Description, ModelIdentity
 from engine.lesion import Lesion
 from engine.volume import Scan
+from pacsnode.jobs import desk
 from pacsnode.jobs.desk import Backoff
 from tests.makers import make_seg
 from tests.peers import Receiver
 from tests.story.small import (
     HOT,
     HOT_BQ_ML,
+    SmallStudy,
     predecessors,
     reports_at,
     settings_for,
@@ -114,6 +118,50 @@ def test_two_versions_that_come_together_make_one_report(tmp_path: Path) -> None
         here.work_for(1)
         (report,) = reports_at(receiver).values()
         assert predecessors(report) == []
+
+
+@pytest.mark.parametrize("comes", ["afterwards", "together", "and the process ends"])
+def test_a_later_version_that_cannot_be_reported_leaves_the_earlier_one_standing(
+    comes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small_study("emptied", ContentTime="110000")
+    emptied = replace(study, seg=_emptied(study, "emptied"))
+    if comes == "and the process ends":  # before it could look at the study again
+        monkeypatch.setattr(desk, "SimpleQueue", _Forgetful)
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            if comes == "afterwards":
+                here.send(study.everything)
+                here.work_until(lambda: here.state(study) == "delivered", what="the report")
+            here.send([*study.everything, emptied.seg])
+            here.work_until(lambda: here.state(emptied) == "refused", what="the refusal")
+            assert here.lines(emptied)[-1].code == "empty-segment"
+            if comes != "and the process ends":
+                here.work_until(lambda: here.state(study) == "delivered", what="the earlier one")
+            else:
+                assert here.state(study) == "superseded"
+        monkeypatch.undo()
+        with site(settings, backoff=QUICK) as here:
+            here.work_until(lambda: here.state(study) == "delivered", what="the earlier one")
+            lines = here.lines(study), here.lines(emptied)
+            here.work_for(1)
+            assert (here.lines(study), here.lines(emptied)) == lines
+    assert len(receiver.arrived) == 1
+
+
+class _Forgetful(SimpleQueue[str]):
+    def put(self, item: str, block: bool = True, timeout: float | None = None) -> None:
+        """Nothing is remembered."""
+
+
+def _emptied(study: SmallStudy, name: str) -> Dataset:
+    saved = make_seg(
+        {"Lesion": _lesion(study.pet)}, study.pet, series=f"seg {name}",
+        ContentTime="113000", SOPInstanceUID="2.25.97", SeriesInstanceUID="2.25.98",
+    )  # fmt: skip
+    saved.PixelData = bytes(len(saved.PixelData))
+    return saved
 
 
 def test_a_case_that_cannot_be_read_is_refused_and_the_next_one_is_done(tmp_path: Path) -> None:
