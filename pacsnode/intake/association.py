@@ -191,18 +191,19 @@ class Listener:
 
     def _keep(self, event: evt.Event) -> Kept:
         request = cast(C_STORE, event.request)
-        expected = Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        sop_class = str(request.AffectedSOPClassUID)
+        expected = Reference(sop_class, str(request.AffectedSOPInstanceUID))
         if not is_uid(expected.sop_instance_uid):
             raise Unkeepable(
                 "Affected SOP Instance UID (0000,1000) of the command holds "
                 f"{said(expected.sop_instance_uid)}"
             )
         negotiated = str(event.context.abstract_syntax)
-        if expected.sop_class_uid != negotiated:
+        if sop_class != negotiated:
             # a context is agreed on for one class (PS3.8 9.3.2.2), and says nothing of another
             raise Mismatch(
                 "Affected SOP Class UID (0000,0002) of the command is "
-                f"{said(expected.sop_class_uid)}, its presentation context is for {negotiated}"
+                f"{said(sop_class)}, its presentation context is for {negotiated}"
             )
         return self._archive.keep(
             cast(BytesIO, request.DataSet).getvalue(),

@@ -11,6 +11,7 @@ from pacsnode.assembly.label_maps import label_maps_of
 from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version, later_version
 from pacsnode.jobs import journal
+from pacsnode.jobs.describers import why_unknown
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import ReportOrder
@@ -71,7 +72,8 @@ def _is_usable(one: _Looked, desk: Desk) -> bool:
     if one.assessment.state != "ready":
         return False
     lines = _lines(one.mask, desk)
-    return not journal.is_given_up(journal.last_of_seed(lines, _seed(one, lines, desk)))
+    seed = _seed(one, lines, desk)
+    return seed is None or not journal.is_given_up(journal.last_of_seed(lines, seed))
 
 
 def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> list[str]:
@@ -95,6 +97,9 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     """Order the report, or find that the same inputs were ordered before."""
     lines = _lines(one.mask, desk)
     seed = _seed(one, lines, desk)
+    if seed is None:
+        _postpone(one, desk)
+        return
     known = journal.last_of_seed(lines, seed)
     if known is None:
         decision = one.assessment.decision(one.mask, datetime.now(UTC))
@@ -108,14 +113,23 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
         reach("report-enqueued")
 
 
+def _postpone(one: _Looked, desk: Desk) -> None:
+    decision = one.assessment.decision(one.mask, datetime.now(UTC))
+    why = why_unknown(desk.describer)  # None where it was loaded a moment ago
+    reasons = () if why is None else (why,)
+    desk.archive.write_down(replace(decision, code="report-postponed", reasons=reasons))
+
+
 def _why_again(last: Decision) -> str:
     if last.state == "superseded":
         return "No later version of this mask can be reported: this report stands."
     return "The inputs are again those of this report."
 
 
-def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str:
+def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str | None:
     """The seed of the report that was made of these inputs, or of the one to make now.
+
+    None while nobody knows which model that will be: the seed derives from it.
 
     New settings or a new version of the program are no reason to report a study once more; they
     are one to try again what was refused or failed.
@@ -124,10 +138,13 @@ def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str:
     if inputs is None:
         raise RuntimeError("A ready assessment states the digest of its inputs")
     for line in reversed(lines):
-        if line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
-            last = journal.last_of_seed(lines, line.facts["seed"])
+        seed = line.facts.get("seed")
+        if seed and line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
+            last = journal.last_of_seed(lines, seed)
             if last is not None and (last.state in _ALIVE or "documents" in last.facts):
-                return str(line.facts["seed"])
+                return str(seed)
+    if why_unknown(desk.describer) is not None:
+        return None
     return report_seed(inputs, desk.describer.identity, desk.settings, one.label_maps)
 
 

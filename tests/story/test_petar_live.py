@@ -18,8 +18,11 @@ from engine.finding import printed, printed_cm
 from engine.report import walk
 from engine.report.check import groups_of
 from engine.report.read import ReadFinding, read_findings
+from engine.report.style import ReportStyle, sr_uid
+from pacsnode.assembly.seed import report_seed
 from pacsnode.errors import BadSettings
 from pacsnode.jobs import describers
+from pacsnode.jobs.describers import Runnable
 from pacsnode.jobs.desk import Backoff
 from pacsnode.jobs.keeping import words_path
 from pacsnode.replay.manifest import manifest_of
@@ -243,6 +246,14 @@ def test_reports_wait_for_a_model_that_went_away_and_status_says_why(
 ) -> None:
     monkeypatch.setattr(describers, "TRY_AGAIN_S", 0.5)
     study, folder = small_study("waits"), tmp_path / "models" / "toy"
+    loaded: list[Runnable] = []
+    load = describers.petar
+
+    def noted(settings: Describe) -> Runnable:
+        loaded.append(load(settings))
+        return loaded[-1]
+
+    monkeypatch.setattr(describers, "petar", noted)
     with Receiver() as receiver:
         settings = settings_for(tmp_path / "home", receiver, quiet_s=0.2, describe=told(folder))
         with pytest.raises(BadSettings, match="is not there"), working(settings):
@@ -263,6 +274,12 @@ def test_reports_wait_for_a_model_that_went_away_and_status_says_why(
             folder.symlink_to(toy)
             here.work_until(lambda: here.state(study) == "delivered", what="the report")
             assert json.loads((settings.home / "model.json").read_text())["state"] == "ready"
+            (ordered,) = (line for line in here.lines(study) if line.code == "ready")
+        # what the UIDs derive from is the model that wrote, as in a replay
+        inputs, (model,) = ordered.facts["inputs_sha256"], loaded
+        assert ordered.facts["seed"] == report_seed(inputs, model.identity, settings)
+        (uid,) = reports_at(receiver)
+        assert uid == sr_uid(ReportStyle(seed=ordered.facts["seed"]))
         (finding,) = read_findings(next(iter(reports_at(receiver).values()))).findings
         assert finding.text.startswith("Intense uptake")
 
