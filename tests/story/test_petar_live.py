@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from pacsnode.jobs import describers
 from pacsnode.jobs.describers import Runnable
 from pacsnode.jobs.desk import Backoff
 from pacsnode.jobs.keeping import words_path
+from pacsnode.replay.cases import Ledger
 from pacsnode.replay.manifest import manifest_of
 from pacsnode.replay.run import Request, replay
 from pacsnode.settings import Describe, Settings
 from pacsnode.worker.running import working
 from tests.model.checkpoints import make_checkpoint
-from tests.peers import LOOPBACK, Receiver, storescu, wait_until
+from tests.peers import LOOPBACK, Receiver, encoded_dataset, storescu, wait_until
 from tests.story.serve import port_of, serving
 from tests.story.small import reports_at, settings_for, site, small_study
 from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups, write
@@ -187,6 +189,7 @@ def test_replay_gives_what_the_live_node_gives_and_the_raw_words(
     outcome = replay(Request(studies, tmp_path, Settings(describe=told(toy))))
     manifest = manifest_of(outcome)
     assert manifest["cases"]["reported"] == 4
+    words = {report["sr"]: report["words"] for report in manifest["reports"]}
     assert manifest["model"]["name"] == "toy-petar"
     assert len(manifest["model"]["weights_sha256"]) == 64
     assert (manifest["model"]["profile"], manifest["model"]["prompt"]) == ("petar-release", PROMPT)
@@ -203,10 +206,18 @@ def test_replay_gives_what_the_live_node_gives_and_the_raw_words(
         assert lesion["suv_max"] == float(printed(float(row["suv_max"]), 1))
         assert lesion["finding_site"]["meaning"] == "Thigh"
         assert lesion["model"]["weights_sha256"] == manifest["model"]["weights_sha256"]
-        (spoken,) = json.loads((folder / f"{uid}.words.json").read_text())["lesions"]
+        sr = f"{row['study_instance_uid']}/{uid}.dcm"
+        digest = sha256(encoded_dataset(tmp_path / sr)[0]).hexdigest()  # as the live node names it
+        assert words[sr] == f"{row['study_instance_uid']}/{digest}.words.json"
+        (spoken,) = json.loads((tmp_path / words[sr]).read_text())["lesions"]
         assert spoken["raw_text"] == SAYS
     again = replay(Request(studies, tmp_path, Settings(describe=told(toy))))
     assert again.resumed == 4
+    order = next(one for one in again.plan.ready if one.study_instance_uid in sr)
+    assert Ledger(tmp_path).read(order) is not None
+    for name in words.values():
+        (tmp_path / name).unlink()
+    assert Ledger(tmp_path).read(order) is None
 
 
 def test_a_refused_folder_ends_serve_with_its_message(tmp_path: Path) -> None:
