@@ -50,7 +50,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             "studies": counts.pop("studies"),
             "objects": counts,
             "masks": {state: states[state] for state in STATES if states[state]},
-            "attention": [_told(line) for line in latest if line.state in ("refused", "failed")],
+            "attention": [_told(line) for line in latest if _needs_a_person(line)],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
             "model": _model(config, home),
             "disk_free_gb": round(disk.free / 1e9, 1),
@@ -76,6 +76,11 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             console.print(f"  {reason}", soft_wrap=True)
     for uid in answer["quarantined"]:
         console.print(f"quarantined: {uid}", style="yellow")
+
+
+def _needs_a_person(line: "Decision") -> bool:
+    # "now": its report stands, and with what is here today it would not be made
+    return line.state in ("refused", "failed") or "now" in line.facts
 
 
 def _model(config: Path | None, home: Path | None) -> dict[str, Any] | None:

@@ -86,11 +86,23 @@ def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> 
 
 
 def _write_unready(one: _Looked, desk: Desk) -> None:
-    if one.assessment.state == "waiting" and _lines(one.mask, desk):
-        last = _lines(one.mask, desk)[-1]
-        if last.facts.get("seed") is not None:
-            return  # it has a report; only another set of inputs would be news
-    desk.archive.write_down(one.assessment.decision(one.mask, datetime.now(UTC)))
+    """Write why a mask cannot be reported now; where it was reported, its report stands."""
+    lines = _lines(one.mask, desk)
+    if one.assessment.state == "waiting" and lines and lines[-1].facts.get("seed") is not None:
+        return  # it has a report; only another set of inputs would be news
+    if lines and _stands_back(lines[-1], desk):
+        return
+    decision = one.assessment.decision(one.mask, datetime.now(UTC))
+    report = journal.last_made(lines)
+    desk.archive.write_down(decision if report is None else journal.beside(report, decision))
+
+
+def _stands_back(last: Decision, desk: Desk) -> bool:
+    """Whether a later version of the mask has a report in its place."""
+    if last.state != "superseded":
+        return False
+    later = desk.archive.decisions(last.study_instance_uid, last.facts["later_mask"])
+    return journal.last_made(later) is not None
 
 
 def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:

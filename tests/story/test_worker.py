@@ -1,5 +1,6 @@
 """From C-STORE to a report at its destination: made once, revised, superseded, refused, ignored."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,16 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
+from typer.testing import CliRunner
 
 from engine.errors import ModelFault
 from engine.finding import Description, ModelIdentity
 from engine.lesion import Lesion
 from engine.volume import Scan
+from pacsnode.cli import app
 from pacsnode.jobs import desk
 from pacsnode.jobs.desk import Backoff
-from tests.makers import make_seg
+from tests.makers import make_pet, make_seg
 from tests.peers import Receiver
 from tests.story.small import (
     HOT,
@@ -118,6 +121,36 @@ def test_two_versions_that_come_together_make_one_report(tmp_path: Path) -> None
         here.work_for(1)
         (report,) = reports_at(receiver).values()
         assert predecessors(report) == []
+
+
+def test_what_makes_the_choice_ambiguous_after_a_report_hides_no_report(tmp_path: Path) -> None:
+    study = small_study("two of them", ReferencedSeriesSequence=None, SourceImageSequence=None)
+    for frame in study.seg.PerFrameFunctionalGroupsSequence:
+        del frame.DerivationImageSequence
+    second = make_pet(
+        np.full((len(study.pet), 16, 16), 1000.0),
+        study="two of them", series="second", frame_of_reference="two of them",
+    )  # fmt: skip
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "delivered", what="the report")
+            here.send(second)
+            here.work_until(lambda: "now" in here.lines(study)[-1].facts, what="the second look")
+            here.send(second[:1])
+            here.work_for(1.5)  # nothing new is said
+            *_, delivered, last = here.lines(study)
+            status = json.loads(CliRunner().invoke(
+                app, ["status", "--home", str(tmp_path), "--json"]).stdout)  # fmt: skip
+    assert (last.state, last.code, last.facts["now"]) == ("delivered", "delivered", "ambiguous-pet")
+    assert last.reasons[: len(delivered.reasons)] == delivered.reasons
+    assert any("would be refused (ambiguous-pet)" in reason for reason in last.reasons)
+    assert any("2 PETs fit equally well" in reason for reason in last.reasons)
+    assert "now" not in delivered.facts
+    assert status["masks"] == {"delivered": 1}
+    assert [one["mask_instance_uid"] for one in status["attention"]] == [study.mask_uid]
+    assert len(receiver.arrived) == 1
 
 
 @pytest.mark.parametrize("comes", ["afterwards", "together, and the process ends"])
