@@ -119,7 +119,7 @@ def _report_again(order: ReportOrder, made: Made, tries: int) -> str:
         given_up = [*made["reasons"], f"Given up after {tries} tries."]
         return _give_up(order, "failed", made["code"], given_up)
     if tries == 1:
-        note(order, "ready", "report-postponed", made["reasons"])
+        note_outcome(order, "ready", "report-postponed", made["reasons"])
     enqueue_report(order, tries + 1, at_desk().backoff.delay_s(tries))
     return "postponed"
 
@@ -127,7 +127,7 @@ def _report_again(order: ReportOrder, made: Made, tries: int) -> str:
 def _give_up(
     order: ReportOrder, outcome: Literal["refused", "failed"], code: str, reasons: list[str]
 ) -> str:
-    note(order, outcome, code, reasons)
+    note_outcome(order, outcome, code, reasons)
     at_desk().look_again.put(order["study"])
     return outcome
 
@@ -159,11 +159,12 @@ def deliver(order: DeliveryOrder, tries: int) -> str:
     return sent["outcome"]
 
 
-# The journal's steps are patient: a locked or full disk comes back.
+# The journal's steps are patient: a locked or full disk comes back. A name is what a job that is
+# under way is known by: one that changes breaks it off, and it is tried again from its beginning.
 
 
-@DBOS.step(name="note", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
-def note(order: ReportOrder, state: CaseState, code: str, reasons: list[str]) -> None:
+@DBOS.step(name="note_outcome", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note_outcome(order: ReportOrder, state: CaseState, code: str, reasons: list[str]) -> None:
     """Write a line about the report of an order."""
     journal.write(
         at_desk().archive, order["study"], order["mask"], state, code, reasons, seed=order["seed"]
