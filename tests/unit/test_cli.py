@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from pydicom.uid import RLELossless
 from typer.testing import CliRunner
 
 import pacsnode.cli.application
@@ -300,6 +301,37 @@ def test_show_never_prints_the_patient(tmp_path: Path) -> None:
     assert "Canary" not in ended.stdout + ended.stderr
 
 
+# compressed pixels that differ: the one judgement for which something is decoded, in a child
+LISTENER_AT_WORK = """
+from pathlib import Path
+import pacsnode.node
+from pacsnode.intake.association import Listener
+from pacsnode.settings import Listen
+from storage.archive import Archive
+from tests.peers import encoded_dataset
+from tests.wire.node import identity
+from tests.wire.sender import Sender
+with Archive.open(Path(HOME) / "archive") as archive:
+    listener = Listener(archive, Listen(port=0))
+    listener.start()
+    for path in map(Path, SENT):
+        sop_class, instance, syntax = identity(path)
+        with Sender(listener.address[1], {1: (sop_class, [syntax])}) as sender:
+            assert sender.store(encoded_dataset(path)[0], sop_class, instance) == 0
+    listener.stop()
+    assert archive.counts()["quarantined"] == 1
+"""
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two objects of one UID with different pixels, the second compressed."""
+    first, second = make_pet(series="sent")[4], make_pet(series="sent")[4]
+    second.PixelData = bytes(len(second.PixelData))
+    second.compress(RLELossless, generate_instance_uid=False)
+    return save([first, second], tmp_path_factory.mktemp("sent"))
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -308,17 +340,18 @@ def test_show_never_prints_the_patient(tmp_path: Path) -> None:
         "from pacsnode.cli import main; sys.argv = ['pacsnode', 'why', '1.2', '--home', HOME];"
         " main()",
         "import pacsnode.node",
+        LISTENER_AT_WORK,
     ],
-    ids=["--help", "status", "why", "listener"],
+    ids=["--help", "status", "why", "listener", "listener at work"],
 )
-def test_nothing_heavy_is_loaded(program: str, home: Path) -> None:
+def test_nothing_heavy_is_loaded(program: str, home: Path, sent: list[Path]) -> None:
     code = (
-        f"import atexit, sys\nHOME = {str(home)!r}\n"
+        f"import atexit, sys\nHOME, SENT = {str(home)!r}, {[str(path) for path in sent]!r}\n"
         "atexit.register(lambda: print('LOADED', *[m for m in sys.modules if '.' not in m]))\n"
         f"{program}"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     loaded = ended.stdout.rsplit("LOADED", 1)[1].split()
     assert "sys" in loaded
