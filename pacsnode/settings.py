@@ -361,11 +361,12 @@ def _merged(base: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_unknown_variables() -> None:
     tops = set(Settings.model_fields)
     for variable in os.environ:
-        if not variable.startswith("PACSNODE_") or variable.startswith("PACSNODE_TEST_"):
+        plain = variable.upper()  # as it is looked for: without regard to case
+        if not plain.startswith("PACSNODE_") or plain.startswith("PACSNODE_TEST_"):
             continue
         if variable in _SECRETS:
             continue
-        top = variable.removeprefix("PACSNODE_").split("__")[0].lower()
+        top = plain.removeprefix("PACSNODE_").split("__")[0].lower()
         if top not in tops:
             raise BadSettings(f"Unknown variable {variable}{_nearest(top, tops)}")
 

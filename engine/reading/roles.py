@@ -49,15 +49,14 @@ def default_role(
     is_roi: bool,
     category: Code | None = None,
     property_type: Code | None = None,
-    anatomic_region: Code | None = None,
     interpreted_type: str | None = None,
 ) -> DefaultRole:
     """Say whether a SEG segment or an RTSTRUCT ROI (`is_roi`) is a lesion or context.
 
     A segment is a lesion when its Segmented Property Category is Morphologically Abnormal (older:
     Altered) Structure, or when the category is neutral - absent, Tissue, or Spatial and Relational
-    Concept - and nothing names anatomy: the property type is itself a lesion (neoplasm, mass,
-    nodule ...), or the type is neutral or absent and no anatomic region is given. Every other
+    Concept - and its type names no anatomy: it is itself a lesion (neoplasm, mass, nodule ...), or
+    neutral or absent. An anatomic region says where a segment lies, not what it is. Every other
     category (Anatomical Structure, Function, Substance, Physical Object, Body Substance, a private
     one) is context.
 
@@ -66,7 +65,7 @@ def default_role(
     """
     if is_roi:
         return _role_of_roi(interpreted_type, property_type)
-    return _role_of_segment(category, property_type, anatomic_region)
+    return _role_of_segment(category, property_type)
 
 
 def _role_of_roi(interpreted_type: str | None, identification: Code | None) -> DefaultRole:
@@ -80,9 +79,7 @@ def _role_of_roi(interpreted_type: str | None, identification: Code | None) -> D
     return DefaultRole("context", f"the ROI is identified as {identification.meaning}")
 
 
-def _role_of_segment(
-    category: Code | None, property_type: Code | None, anatomic_region: Code | None
-) -> DefaultRole:
+def _role_of_segment(category: Code | None, property_type: Code | None) -> DefaultRole:
     # pydicom's Code compares with codes only: None must not meet it.
     if category is not None and category == MORPHOLOGICALLY_ALTERED_STRUCTURE:
         return DefaultRole(
@@ -95,6 +92,4 @@ def _role_of_segment(
         return DefaultRole("lesion", f"{named} and its type is a lesion")
     if property_type is not None and property_type not in NEUTRAL_TYPES:
         return DefaultRole("context", f"{named} and its type is {property_type.meaning}")
-    if anatomic_region is not None:
-        return DefaultRole("context", f"{named} and it is placed in {anatomic_region.meaning}")
-    return DefaultRole("lesion", f"{named} and nothing names anatomy")
+    return DefaultRole("lesion", f"{named} and its type names no anatomy")

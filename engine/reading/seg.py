@@ -75,7 +75,6 @@ def _role(number: int, described: Attributes, lesion_numbers: Collection[int] | 
         is_roi=False,
         category=code_in(described, "SegmentedPropertyCategoryCodeSequence"),
         property_type=code_in(described, "SegmentedPropertyTypeCodeSequence"),
-        anatomic_region=code_in(described, "AnatomicRegionSequence"),
     ).role
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from pacsnode.assembly.attributes import items, text
 from storage.records import Instance, Series
 
 Verdict = Literal["same", "other", "unknown"]
@@ -22,9 +23,30 @@ def patient(known: Sequence[Instance], series: Series) -> Verdict:
 
 def space(first: str | None, second: str | None) -> Verdict:
     """Compare two frames of reference; unknown where one is not stated."""
-    if not first or not second:
+    return _space({first} if first else set(), second)
+
+
+def space_of_mask(mask: Instance, series: Series) -> Verdict:
+    """Compare where a mask lies with where a series does.
+
+    ROIs of one RTSTRUCT may lie in several frames of reference (PS3.3 C.8.8.5); each that is not
+    the PET's is told of by itself when it is read.
+    """
+    return _space(spaces_of(mask), series.frame_of_reference_uid)
+
+
+def spaces_of(mask: Instance) -> set[str]:
+    """Every frame of reference that a mask says it lies in; empty where it states none."""
+    if mask.frame_of_reference_uid:
+        return {mask.frame_of_reference_uid}
+    rois = items(mask.attributes, "StructureSetROISequence")
+    return {uid for roi in rois if (uid := text(roi, "ReferencedFrameOfReferenceUID"))}
+
+
+def _space(stated: set[str], uid: str | None) -> Verdict:
+    if not stated or not uid:
         return "unknown"
-    return "same" if first == second else "other"
+    return "same" if uid in stated else "other"
 
 
 def _patient(known: Sequence[Instance], image: Instance) -> Verdict:

@@ -6,7 +6,7 @@ from typing import Literal
 from pacsnode.assembly.attributes import text, texts
 from pacsnode.assembly.choice import Choice, Obstacle
 from pacsnode.assembly.extent import Extent, cover
-from pacsnode.assembly.gates import patient, space
+from pacsnode.assembly.gates import patient, space_of_mask, spaces_of
 from pacsnode.assembly.kinds import is_derived, is_pet, motion, not_a_volume
 from pacsnode.assembly.ranking import Criterion, deciding, named, preference_rank, ranked
 from pacsnode.assembly.references import References
@@ -63,10 +63,7 @@ def _strongest(
     # the series that the object as a whole refers to outranks what single contours repeat:
     # programs copy contours with the image UIDs of the scan they were drawn on
     by_images = [one for one in by_images if one in by_series] or by_images
-    in_space = [
-        one for one in pets
-        if space(mask.frame_of_reference_uid, one.frame_of_reference_uid) == "same"
-    ]  # fmt: skip
+    in_space = [one for one in pets if space_of_mask(mask, one) == "same"]
     # a frame of reference may outlive its study: the mask's own study comes first
     at_home = [one for one in in_space if one.study_instance_uid == mask.study_instance_uid]
     for link, found in zip(LINKS, (by_images, by_series, at_home or in_space), strict=True):
@@ -76,7 +73,7 @@ def _strongest(
 
 
 def _unlinked(mask: Instance, pets: Sequence[Series]) -> Choice:
-    if not mask.frame_of_reference_uid:
+    if not spaces_of(mask):
         reason = "The mask states no frame of reference and refers to none of the PETs here."
         return Choice(None, "no-frame-of-reference", (reason,))
     reasons = tuple(
@@ -94,15 +91,28 @@ def _obstacle(mask: Instance, pet: Series, link: Link, extent: Extent | None) ->
     # a mask that does not say whose it is cannot vouch for images of two patients
     if patient([mask, pet.instances[0]], pet) == "other":
         return Obstacle("patient-mismatch", "it is of another patient than the mask")
-    if space(mask.frame_of_reference_uid, pet.frame_of_reference_uid) == "other":
-        clause = f"the mask {_POINTS[link]} but lies in another frame of reference"
-        return Obstacle("frame-of-reference-mismatch", clause)
+    displaced = _displaced(mask, pet, link)
+    if displaced is not None:
+        return displaced
     stack = stack_of(pet)
     moving = motion(pet) or ("dynamic" if stack.has_time_slices() else None)
     if moving is not None:
         return Obstacle(f"{moving}-pet", f"it is {moving}: several time slices at one position")
     if cover(stack, extent) == "outside":
         return Obstacle("mask-outside-pet", "the mask lies wholly outside its slices")
+    return None
+
+
+def _displaced(mask: Instance, pet: Series, link: Link) -> Obstacle | None:
+    # what points to a PET does not say where on it the mask lies
+    verdict = space_of_mask(mask, pet)
+    if verdict == "other":
+        clause = f"the mask {_POINTS[link]} but lies in another frame of reference"
+        return Obstacle("frame-of-reference-mismatch", clause)
+    if verdict == "unknown":
+        which = "it" if spaces_of(mask) else "the mask"
+        clause = f"the mask {_POINTS[link]} but {which} states no frame of reference"
+        return Obstacle("no-frame-of-reference", clause)
     return None
 
 
@@ -210,8 +220,6 @@ def _flags(mask: Instance, chosen: Series, strays: bool) -> tuple[str, ...]:
         flags.append("references-disagree")
     if patient([mask], chosen) == "unknown":
         flags.append("patient-unverified")
-    if space(mask.frame_of_reference_uid, chosen.frame_of_reference_uid) == "unknown":
-        flags.append("frame-of-reference-unstated")
     if any(_uncorrected(chosen)):
         flags.append("pet-not-corrected")
     return tuple(flags)

@@ -52,7 +52,6 @@ def _seg_segments(attributes: Attributes) -> Iterator[tuple[int, str, SegmentRol
             is_roi=False,
             category=code(item, "SegmentedPropertyCategoryCodeSequence"),
             property_type=code(item, "SegmentedPropertyTypeCodeSequence"),
-            anatomic_region=code(item, "AnatomicRegionSequence"),
         )
         role = SegmentRole(int(stated), default.role == "lesion", default.reason)
         yield int(stated), text(item, "SegmentLabel") or "", role

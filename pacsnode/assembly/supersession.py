@@ -24,8 +24,15 @@ def earlier_version(mask: Instance, others: Sequence[Instance], rules: Assembly)
 
 def later_version(mask: Instance, others: Sequence[Instance], rules: Assembly) -> Instance | None:
     """The newest of the later versions of a mask: where there is one, the mask is superseded."""
+    return next(reversed(later_versions(mask, others, rules)), None)
+
+
+def later_versions(
+    mask: Instance, others: Sequence[Instance], rules: Assembly
+) -> tuple[Instance, ...]:
+    """Every later version of a mask, the newest last."""
     later = [one for one in _versions(mask, others, rules) if _precedes(mask, one)]
-    return max(later, key=_age, default=None)
+    return tuple(sorted(later, key=_age))
 
 
 def _versions(mask: Instance, others: Sequence[Instance], rules: Assembly) -> list[Instance]:

@@ -75,6 +75,7 @@ def version(as_json: AsJson = False) -> None:
 def main() -> None:
     """The entry point: errors of our own become one sentence and an exit code."""
     from engine.errors import EngineError
+    from pacsnode import log
     from pacsnode.errors import BadSettings, NodeError
     from storage.errors import StorageError
 
@@ -87,5 +88,9 @@ def main() -> None:
         # without a number it is a library's, whose text may quote what it read
         said = exc.strerror or f"A file could not be read or written ({type(exc).__name__})"
         said = f"{exc.filename}: {said}" if exc.filename else said
+        errors.print(said, style="red", soft_wrap=True)
+        sys.exit(FAILED)
+    except Exception as exc:  # noqa: BLE001 the end of the program: a traceback quotes what was read
+        said = f"The program failed: {type(exc).__name__} at {log.where(exc)}."
         errors.print(said, style="red", soft_wrap=True)
         sys.exit(FAILED)

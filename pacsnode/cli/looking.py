@@ -50,7 +50,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             "studies": counts.pop("studies"),
             "objects": counts,
             "masks": {state: states[state] for state in STATES if states[state]},
-            "attention": [_told(line) for line in latest if line.state in ("refused", "failed")],
+            "attention": [_told(line) for line in latest if _needs_a_person(line)],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
             "model": _model(config, home),
             "disk_free_gb": round(disk.free / 1e9, 1),
@@ -76,6 +76,11 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             console.print(f"  {reason}", soft_wrap=True)
     for uid in answer["quarantined"]:
         console.print(f"quarantined: {uid}", style="yellow")
+
+
+def _needs_a_person(line: "Decision") -> bool:
+    # "now": its report stands, and with what is here today it would not be made
+    return line.state in ("refused", "failed") or "now" in line.facts
 
 
 def _model(config: Path | None, home: Path | None) -> dict[str, Any] | None:
@@ -166,21 +171,22 @@ def show(
 ) -> None:
     """Print an SR as a table: ours, or another tool's TID 1500."""
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
+    from engine.reading.part10 import FOREIGN
     from engine.report.read import read_findings
+    from storage.header import said
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values, which may be the patient's
             document = dcmread(file)
-    except (InvalidDicomError, OSError, ValueError, NotImplementedError) as exc:
+            sop_class = str(document.get("SOPClassUID", ""))
+            # values are converted when they are read, so that a damaged one is met only here
+            report = read_findings(document) if "ContentSequence" in document else None
+    except FOREIGN as exc:
         fail(f"{file} is not a DICOM file that can be read ({type(exc).__name__})")
-    if "ContentSequence" not in document:
-        fail(f"{file} is no structured report: its SOP class is {document.get('SOPClassUID')}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        report = read_findings(document)
+    if report is None:
+        fail(f"{file} is no structured report: its SOP class is {said(sop_class)}")
     if as_json:
         print_json(_report_fields(report))
     else:

@@ -23,7 +23,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.intake import acceptance
 from pacsnode.intake.guard import Bounds, GuardedConnection
 from pacsnode.settings import Listen
-from storage.errors import StorageError, Unkeepable
+from storage.errors import Mismatch, StorageError, Unkeepable
 from storage.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from storage.header import is_uid, said
 from storage.records import Kept, Reference
@@ -191,11 +191,19 @@ class Listener:
 
     def _keep(self, event: evt.Event) -> Kept:
         request = cast(C_STORE, event.request)
-        expected = Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+        sop_class = str(request.AffectedSOPClassUID)
+        expected = Reference(sop_class, str(request.AffectedSOPInstanceUID))
         if not is_uid(expected.sop_instance_uid):
             raise Unkeepable(
                 "Affected SOP Instance UID (0000,1000) of the command holds "
                 f"{said(expected.sop_instance_uid)}"
+            )
+        negotiated = str(event.context.abstract_syntax)
+        if sop_class != negotiated:
+            # a context is agreed on for one class (PS3.8 9.3.2.2), and says nothing of another
+            raise Mismatch(
+                "Affected SOP Class UID (0000,0002) of the command is "
+                f"{said(sop_class)}, its presentation context is for {negotiated}"
             )
         return self._archive.keep(
             cast(BytesIO, request.DataSet).getvalue(),

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, Protocol
 
 from engine.describing.template import Template
@@ -47,7 +47,10 @@ class Absent:
 
 
 class Awaited:
-    """A model that could not be loaded: who asks for it is told to wait, and it is tried again."""
+    """A model that could not be loaded: who asks for it is told to wait, and it is tried again.
+
+    Who it is, is not known before: nothing that derives from its identity can be made.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,11 @@ class Awaited:
         return self._model.identity if self._model is not None else Absent.identity
 
     @property
+    def sentence(self) -> str:
+        """Why it could not be loaded."""
+        return self._sentence
+
+    @property
     def model(self) -> Runnable | None:
         """The model, once it could be loaded."""
         return self._model
@@ -77,12 +85,25 @@ class Awaited:
             model = self._model or self._loaded()
         return model.describe(scan, lesions)
 
+    def try_again(self) -> None:
+        """Load it on a thread of its own, where it is time to; returns at once."""
+        if self._model is None and self._is_due() and not self._lock.locked():
+            threading.Thread(target=self._try, daemon=True).start()
+
     def stop(self) -> None:
         if self._model is not None:
             self._model.stop()
 
+    def _try(self) -> None:
+        with self._lock, suppress(ModelFault):
+            if self._model is None:
+                self._loaded()
+
+    def _is_due(self) -> bool:
+        return self._clock_s() - self._tried_s >= TRY_AGAIN_S
+
     def _loaded(self) -> Runnable:
-        if self._clock_s() - self._tried_s < TRY_AGAIN_S:
+        if not self._is_due():
             raise ModelFault(self._sentence, code=NO_MODEL)
         try:
             self._model = self._load()
@@ -191,6 +212,13 @@ def petar(told: Describe, blank: tuple[str, ...] = ()) -> Runnable:
 def writes_with_a_model(told: Describe) -> bool:
     """Whether the settings ask for a model."""
     return told.describer != "template"
+
+
+def why_unknown(describer: Describer) -> str | None:
+    """Why it cannot be told yet whose words reports will hold; None where it can."""
+    if isinstance(describer, Awaited) and describer.model is None:
+        return describer.sentence
+    return None
 
 
 def hangs(describer: Describer, told: Describe) -> bool:

@@ -3,6 +3,7 @@
 import random
 import threading
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from engine.finding import Describer
 from pacsnode.addresses import AnyDestination
@@ -36,6 +37,8 @@ class Desk:
     deadline_s: float = 3600.0  # a report that takes longer, words apart, hangs: the process ends
     suspects: Suspects = field(default_factory=Suspects)
     model_lost: threading.Event = field(default_factory=threading.Event)  # only a new process helps
+    # studies in which a report was refused or given up: an earlier version of its mask may stand
+    look_again: SimpleQueue[str] = field(default_factory=lambda: SimpleQueue[str]())
 
     def allowed_s(self, lesions: int) -> float:
         """The longest that a report on so many lesions may take, beside other cases' words."""

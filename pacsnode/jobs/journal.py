@@ -1,6 +1,7 @@
 """The journal of a mask, read and written in the terms of jobs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from storage.records import CaseState, Decision, Instance
 
 DELIVERED_TO = "delivered-to"
 PARKED = "delivery-parked"
+NOW = "now"  # fact of a line about a report: the code of why the mask could not be reported today
 
 
 def write(
@@ -119,7 +121,30 @@ def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
 
 def last_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
     """The last line about the report of this seed, whatever was decided in between."""
-    return next((line for line in reversed(lines) if line.facts.get("seed") == seed), None)
+    about = (line for line in reversed(lines) if line.facts.get("seed") == seed)
+    return next((line for line in about if NOW not in line.facts), None)
+
+
+def is_given_up(line: Decision | None) -> bool:
+    """Whether the last line about a report says that it was not made and will not be."""
+    return (
+        line is not None and line.state in ("refused", "failed") and "documents" not in line.facts
+    )
+
+
+def last_made(lines: Sequence[Decision]) -> Decision | None:
+    """The last line about a report that was made, before anything was said beside it."""
+    made = (line for line in reversed(lines) if "documents" in line.facts)
+    return next((line for line in made if NOW not in line.facts), None)
+
+
+def beside(report: Decision, now: Decision) -> Decision:
+    """The line of a report that stands, which says what would become of its mask today."""
+    become = "refused" if now.state == "refused" else "kept as context"
+    told = f"With what is here now it would be {become} ({now.code}); the report stands."
+    reasons = (*report.reasons, told, *now.reasons)
+    facts = {**report.facts, NOW: now.code}
+    return replace(report, reasons=reasons, facts=facts, decided_at=now.decided_at)
 
 
 def last_report(lines: Sequence[Decision], *, but: str) -> str | None:

@@ -128,6 +128,7 @@ class Reviver:
                 [f"The worker process ended {CRASHES + 1} times with this report under way."],
                 seed=order["seed"],
             )  # fmt: skip
+            self._desk.look_again.put(order["study"])
 
     def _shorten_delays(self) -> None:
         """No try is further away than the longest pause, even where the clock was set back."""

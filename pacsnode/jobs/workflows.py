@@ -5,6 +5,8 @@ A try that should be repeated later ends its workflow and enqueues the next one 
 waits in the file, holds no thread, and the record of a long outage stays short.
 """
 
+from typing import Literal
+
 from dbos import (
     DBOS,
     SetEnqueueOptions,
@@ -141,8 +143,7 @@ def report(order: ReportOrder, tries: int) -> str:
     if made["outcome"] == "again":
         return _report_again(order, made, tries)
     if made["outcome"] in ("refused", "failed"):
-        note(order, made["outcome"], made["code"], made["reasons"])
-        return made["outcome"]
+        return _give_up(order, made["outcome"], made["code"], made["reasons"])
     note_reported(order, made["documents"])
     reach("reported-written")
     for destination in order["destinations"]:
@@ -153,12 +154,20 @@ def report(order: ReportOrder, tries: int) -> str:
 
 def _report_again(order: ReportOrder, made: Made, tries: int) -> str:
     if made["counted"] and tries >= COUNTED_TRIES:
-        note(order, "failed", made["code"], [*made["reasons"], f"Given up after {tries} tries."])
-        return "failed"
+        given_up = [*made["reasons"], f"Given up after {tries} tries."]
+        return _give_up(order, "failed", made["code"], given_up)
     if tries == 1:
-        note(order, "ready", "report-postponed", made["reasons"])
+        note_outcome(order, "ready", "report-postponed", made["reasons"])
     enqueue_report(order, tries + 1, at_desk().backoff.delay_s(tries))
     return "postponed"
+
+
+def _give_up(
+    order: ReportOrder, outcome: Literal["refused", "failed"], code: str, reasons: list[str]
+) -> str:
+    note_outcome(order, outcome, code, reasons)
+    at_desk().look_again.put(order["study"])
+    return outcome
 
 
 def _delivery(order: ReportOrder, documents: list[str], destination: str) -> DeliveryOrder:
@@ -188,11 +197,12 @@ def deliver(order: DeliveryOrder, tries: int) -> str:
     return sent["outcome"]
 
 
-# The journal's steps are patient: a locked or full disk comes back.
+# The journal's steps are patient: a locked or full disk comes back. A name is what a job that is
+# under way is known by: one that changes breaks it off, and it is tried again from its beginning.
 
 
-@DBOS.step(name="note", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
-def note(order: ReportOrder, state: CaseState, code: str, reasons: list[str]) -> None:
+@DBOS.step(name="note_outcome", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
+def note_outcome(order: ReportOrder, state: CaseState, code: str, reasons: list[str]) -> None:
     """Write a line about the report of an order."""
     journal.write(
         at_desk().archive, order["study"], order["mask"], state, code, reasons, seed=order["seed"]

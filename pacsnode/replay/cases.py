@@ -54,6 +54,7 @@ class CaseResult:
     input_path: str
     sr: str | None = None  # path, relative to the output folder
     seg: str | None = None
+    words: str | None = None
     seconds: float = 0.0
     rows: tuple[Mapping[str, Any], ...] = ()
 
@@ -102,7 +103,7 @@ class Ledger:
             result = CaseResult(**{name: stated[name] for name in names})
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        kept = [path for path in (result.sr, result.seg) if path is not None]
+        kept = [path for path in (result.sr, result.seg, result.words) if path is not None]
         if result.outcome == "failed" or not all((self._out / path).is_file() for path in kept):
             return None
         rows = tuple({**row, "input_path": order.input_path} for row in result.rows)

@@ -65,6 +65,7 @@ def manifest_of(outcome: "Outcome") -> dict[str, Any]:
                 "mask_sop_instance_uid": result.mask_instance_uid,
                 "sr": result.sr,
                 "seg": result.seg,
+                "words": result.words,
                 "seconds": result.seconds,
             }
             for result in outcome.results

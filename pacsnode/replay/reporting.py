@@ -1,5 +1,6 @@
 """What a worker process does with one order: make the documents, write them, give the rows."""
 
+import hashlib
 import json
 import os
 import time
@@ -80,6 +81,7 @@ def _place(error: BaseException) -> str:
 def _report(order: Order, describer: Describer) -> dict[str, Any]:
     # heavy: in the process that reports
     from engine.pipeline import lesion_records_of, raw_words_of, report_case
+    from pacsnode.jobs.making import encoded
 
     case = Case(order.pet, order.ct, order.mask, order.lesion_numbers, order.label_maps)
     documents = report_case(
@@ -89,13 +91,13 @@ def _report(order: Order, describer: Describer) -> dict[str, Any]:
         fractional_threshold=order.fractional_threshold,
     )
     seg = _write(documents.seg, order) if documents.seg is not None else None
-    uid = str(documents.sr.SOPInstanceUID)
-    raw_words = raw_words_of(documents)
-    if raw_words is not None:
-        _write_json(raw_words, order, f"{uid}.words.json")
-    _write_json(lesion_records_of(documents), order, f"{uid}.json")
+    raw_words, words = raw_words_of(documents), None
+    if raw_words is not None:  # named as in a node's archive
+        digest = hashlib.sha256(encoded(documents.sr)).hexdigest()
+        words = _write_json(raw_words, order, f"{digest}.words.json")
+    _write_json(lesion_records_of(documents), order, f"{documents.sr.SOPInstanceUID}.json")
     sr = _write(documents.sr, order)  # last: where it lies, the case is done
-    return {"sr": sr, "seg": seg, "rows": tuple(rows_of(documents, order))}
+    return {"sr": sr, "seg": seg, "words": words, "rows": tuple(rows_of(documents, order))}
 
 
 def _write(dataset: Dataset, order: Order) -> str:
@@ -105,9 +107,11 @@ def _write(dataset: Dataset, order: Order) -> str:
     return name
 
 
-def _write_json(told: Any, order: Order, file: str) -> None:
-    with _whole(order, file) as (part, _):
+def _write_json(told: Any, order: Order, file: str) -> str:
+    """Write what is told; gives its path relative to the output folder."""
+    with _whole(order, file) as (part, name):
         part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    return name
 
 
 @contextmanager

@@ -229,18 +229,32 @@ def _report_all(
     writer: "ModelProcess | TemplateProcesses",
     progress: Progress,
 ) -> None:
-    ledger = Ledger(request.out)
+    orders = list(outcome.plan.ready)
+    while orders:
+        _report_each(orders, Ledger(request.out), outcome, writer, progress)
+        # a later version of a mask that cannot be used takes the place of none
+        refused = {one.mask_instance_uid for one in outcome.results if one.outcome == "refused"}
+        orders = outcome.plan.release(refused)
+
+
+def _report_each(
+    orders: Sequence[Order],
+    ledger: Ledger,
+    outcome: Outcome,
+    writer: "ModelProcess | TemplateProcesses",
+    progress: Progress,
+) -> None:
     total = len(outcome.plan.ready)
-    orders = []
-    for order in outcome.plan.ready:
+    left = []
+    for order in orders:
         done = ledger.read(order)
         if done is None:
-            orders.append(order)
+            left.append(order)
         else:
             outcome.results.append(done)
             outcome.resumed += 1
     progress("reporting", len(outcome.results), total)
-    with closing(_run(orders, writer)) as pairs:
+    with closing(_run(left, writer)) as pairs:
         for order, result in pairs:
             ledger.write(order, result)
             outcome.results.append(result)

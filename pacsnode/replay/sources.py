@@ -23,8 +23,11 @@ class Source:
 
 
 # not-dicom: a DICOMDIR whose files are found without it; unreadable: no object that can be kept;
+# hidden, linked-folder: not looked into;
 # bad-archive, bad-path, disk-fault: there may be objects in it, and none of them was seen
-Kind = Literal["not-dicom", "unreadable", "bad-archive", "bad-path", "disk-fault"]
+Kind = Literal[
+    "not-dicom", "unreadable", "hidden", "linked-folder", "bad-archive", "bad-path", "disk-fault"
+]  # fmt: skip
 FAULTS: Final[frozenset[Kind]] = frozenset({"bad-archive", "bad-path", "disk-fault"})
 
 
@@ -40,7 +43,8 @@ class NotRead:
 def files_of(inputs: Sequence[Path], out: Path) -> Iterator[Source | NotRead]:
     """Every file that `inputs` name or hold, in a stable order; archives are unpacked under `out`.
 
-    Nothing in the inputs is changed. Hidden files, and `out` itself, are passed over.
+    Nothing in the inputs is changed. What is hidden and links to folders are named, not read; `out`
+    itself is passed over.
     """
     seen: set[Path] = set()
     for given in inputs:
@@ -65,7 +69,9 @@ def _in_utf_8(path: str) -> str:
 def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:
     if given.is_dir():
         for path in _walk(given, out):
-            if path.name.upper() == "DICOMDIR":
+            if isinstance(path, NotRead):
+                yield path
+            elif path.name.upper() == "DICOMDIR":
                 yield NotRead(
                     str(path), "not-dicom", "a directory of files, which are read themselves"
                 )
@@ -77,13 +83,29 @@ def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:
         yield from _file(given, out)
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
+def _walk(folder: Path, out: Path) -> Iterator[Path | NotRead]:
     for here, folders, names in os.walk(folder):
         place = Path(here)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (place / name).resolve() != out
+        inside = [place / name for name in sorted(folders) if (place / name).resolve() != out]
+        apart = [one for each in inside if (one := _not_entered(each)) is not None]
+        yield from apart
+        left = {one.origin for one in apart}
+        folders[:] = [each.name for each in inside if str(each) not in left]
+        for path in (place / name for name in sorted(names)):
+            yield NotRead(str(path), "hidden", _HIDDEN) if path.name.startswith(".") else path
+
+
+_HIDDEN = "has a name that begins with a dot"
+
+
+def _not_entered(folder: Path) -> NotRead | None:
+    if folder.name.startswith("."):
+        return NotRead(str(folder), "hidden", _HIDDEN)
+    if folder.is_symlink():  # it may lead anywhere, back to where it lies too
+        return NotRead(
+            str(folder), "linked-folder", "is a link to a folder: name the folder itself"
         )
-        yield from (place / name for name in sorted(names) if not name.startswith("."))
+    return None
 
 
 def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:

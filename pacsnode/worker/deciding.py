@@ -13,6 +13,7 @@ from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version, later_version
 from pacsnode.jobs import journal
 from pacsnode.jobs.asking import MAY_BE_ASKED_FOR
+from pacsnode.jobs.describers import why_unknown
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import ReportOrder
@@ -43,9 +44,9 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
     reach("assessed")
     work = [one for one in looked if one.assessment.state in ("ready", "waiting")]
     masks = [one.mask for one in work]
-    ready = [one.mask for one in work if one.assessment.state == "ready"]
+    usable = [one.mask for one in work if _is_usable(one, desk)]
     for one in looked:
-        if one in work and (later := later_version(one.mask, ready, desk.settings.assembly)):
+        if one in work and (later := later_version(one.mask, usable, desk.settings.assembly)):
             journal.write_superseded(desk.archive, one.mask, later)
         elif one.assessment.state == "ready":
             _order(one, _earlier_versions(one.mask, masks, desk), desk)
@@ -69,6 +70,15 @@ def _look(
     return _Looked(mask, assessment, studies, quiet, label_maps)
 
 
+def _is_usable(one: _Looked, desk: Desk) -> bool:
+    """Whether there is a report on a mask, or may be: it takes the place of earlier versions."""
+    if one.assessment.state != "ready":
+        return False
+    lines = _lines(one.mask, desk)
+    seed = _seed(one, lines, desk)
+    return seed is None or not journal.is_given_up(journal.last_of_seed(lines, seed))
+
+
 def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> list[str]:
     found = []
     before = earlier_version(mask, masks, desk.settings.assembly)
@@ -79,11 +89,23 @@ def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> 
 
 
 def _write_unready(one: _Looked, desk: Desk) -> None:
-    if one.assessment.state == "waiting" and _lines(one.mask, desk):
-        last = _lines(one.mask, desk)[-1]
-        if last.facts.get("seed") is not None:
-            return  # it has a report; only another set of inputs would be news
-    desk.archive.write_down(one.assessment.decision(one.mask, datetime.now(UTC)))
+    """Write why a mask cannot be reported now; where it was reported, its report stands."""
+    lines = _lines(one.mask, desk)
+    if one.assessment.state == "waiting" and lines and lines[-1].facts.get("seed") is not None:
+        return  # it has a report; only another set of inputs would be news
+    if lines and _stands_back(lines[-1], desk):
+        return
+    decision = one.assessment.decision(one.mask, datetime.now(UTC))
+    report = journal.last_made(lines)
+    desk.archive.write_down(decision if report is None else journal.beside(report, decision))
+
+
+def _stands_back(last: Decision, desk: Desk) -> bool:
+    """Whether a later version of the mask has a report in its place."""
+    if last.state != "superseded":
+        return False
+    later = desk.archive.decisions(last.study_instance_uid, last.facts["later_mask"])
+    return journal.last_made(later) is not None
 
 
 def _ask_sources(one: _Looked, desk: Desk) -> None:
@@ -97,21 +119,39 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     """Order the report, or find that the same inputs were ordered before."""
     lines = _lines(one.mask, desk)
     seed = _seed(one, lines, desk)
+    if seed is None:
+        _postpone(one, desk)
+        return
     known = journal.last_of_seed(lines, seed)
     if known is None:
         decision = one.assessment.decision(one.mask, datetime.now(UTC))
         desk.archive.write_down(replace(decision, facts={**decision.facts, "seed": seed}))
         reach("ready-written")
     elif known is not lines[-1]:
-        again = (*known.reasons, "The inputs are again those of this report.")
+        again = (*known.reasons, _why_again(lines[-1]))
         desk.archive.write_down(replace(known, reasons=again, decided_at=datetime.now(UTC)))
     if known is None or known.state in ("ready", "running"):
         start_report(_report_order(one, seed, earlier, desk))
         reach("report-enqueued")
 
 
-def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str:
+def _postpone(one: _Looked, desk: Desk) -> None:
+    decision = one.assessment.decision(one.mask, datetime.now(UTC))
+    why = why_unknown(desk.describer)  # None where it was loaded a moment ago
+    reasons = () if why is None else (why,)
+    desk.archive.write_down(replace(decision, code="report-postponed", reasons=reasons))
+
+
+def _why_again(last: Decision) -> str:
+    if last.state == "superseded":
+        return "No later version of this mask can be reported: this report stands."
+    return "The inputs are again those of this report."
+
+
+def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str | None:
     """The seed of the report that was made of these inputs, or of the one to make now.
+
+    None while nobody knows which model that will be: the seed derives from it.
 
     New settings or a new version of the program are no reason to report a study once more; they
     are one to try again what was refused or failed.
@@ -120,10 +160,13 @@ def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str:
     if inputs is None:
         raise RuntimeError("A ready assessment states the digest of its inputs")
     for line in reversed(lines):
-        if line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
-            last = journal.last_of_seed(lines, line.facts["seed"])
+        seed = line.facts.get("seed")
+        if seed and line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
+            last = journal.last_of_seed(lines, seed)
             if last is not None and (last.state in _ALIVE or "documents" in last.facts):
-                return str(line.facts["seed"])
+                return str(seed)
+    if why_unknown(desk.describer) is not None:
+        return None
     return report_seed(inputs, desk.describer.identity, desk.settings, one.label_maps)
 
 

@@ -17,7 +17,7 @@ from engine.finding import Describer
 from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.jobs import journal
-from pacsnode.jobs.describers import describing, hangs, writes_with_a_model
+from pacsnode.jobs.describers import Awaited, describing, hangs, writes_with_a_model
 from pacsnode.jobs.desk import Backoff, Desk
 from pacsnode.jobs.making import end_hung_process
 from pacsnode.jobs.model_status import ModelStatus, forget_model_status, write_model_status
@@ -81,15 +81,20 @@ class Worker:
         self._put_off: Counter[str] = Counter()
         self._reviver = Reviver(desk)
         self._revived_s = self._asked_s = time.monotonic()
+        self._awaited = desk.describer if isinstance(desk.describer, Awaited) else None
         self.sign_of_life: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
-        open_states = ("waiting", "ready", "running", "failed")
+        states = ("waiting", "ready", "running", "refused", "failed", "superseded")
+        latest = self._desk.archive.latest_decisions(states=states)
+        given_up = {line.mask_instance_uid for line in latest if journal.is_given_up(line)}
         self._watch.again(
             line.study_instance_uid
-            for line in self._desk.archive.latest_decisions(states=open_states)
-            if line.state != "failed" or line.mask_instance_uid is None
+            for line in latest
+            if line.state in ("waiting", "ready", "running")
+            or (line.state == "failed" and line.mask_instance_uid is None)
+            or line.facts.get("later_mask") in given_up
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
@@ -98,7 +103,10 @@ class Worker:
         """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
         try:
             self.sign_of_life()
+            self._look_for_the_model()
             self._changed.update(self._watch.poll())
+            while not self._desk.look_again.empty():
+                self._watch.again([self._desk.look_again.get()])
             for study in self._watch.due():
                 self.sign_of_life()
                 self._look_at(study)
@@ -126,6 +134,17 @@ class Worker:
         if hangs(self._desk.describer, self._desk.settings.describe):
             log.event("model-hangs", level=logging.ERROR)
             end_hung_process()
+
+    def _look_for_the_model(self) -> None:
+        """Once the model is here that reports wait for, they can be ordered."""
+        if self._awaited is None:
+            return
+        if self._awaited.model is None:
+            self._awaited.try_again()
+            return
+        ready = self._desk.archive.latest_decisions(states=("ready",))
+        self._watch.again(line.study_instance_uid for line in ready)
+        self._awaited = None
 
     def _look_at(self, study: str) -> None:
         try:

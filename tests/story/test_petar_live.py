@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,20 @@ from engine.finding import printed, printed_cm
 from engine.report import walk
 from engine.report.check import groups_of
 from engine.report.read import ReadFinding, read_findings
+from engine.report.style import ReportStyle, sr_uid
+from pacsnode.assembly.seed import report_seed
 from pacsnode.errors import BadSettings
 from pacsnode.jobs import describers
+from pacsnode.jobs.describers import Runnable
 from pacsnode.jobs.desk import Backoff
 from pacsnode.jobs.keeping import words_path
+from pacsnode.replay.cases import Ledger
 from pacsnode.replay.manifest import manifest_of
 from pacsnode.replay.run import Request, replay
 from pacsnode.settings import Describe, Settings
 from pacsnode.worker.running import working
 from tests.model.checkpoints import make_checkpoint
-from tests.peers import LOOPBACK, Receiver, storescu, wait_until
+from tests.peers import LOOPBACK, Receiver, encoded_dataset, storescu, wait_until
 from tests.story.serve import port_of, serving
 from tests.story.small import reports_at, settings_for, site, small_study
 from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups, write
@@ -184,6 +189,7 @@ def test_replay_gives_what_the_live_node_gives_and_the_raw_words(
     outcome = replay(Request(studies, tmp_path, Settings(describe=told(toy))))
     manifest = manifest_of(outcome)
     assert manifest["cases"]["reported"] == 4
+    words = {report["sr"]: report["words"] for report in manifest["reports"]}
     assert manifest["model"]["name"] == "toy-petar"
     assert len(manifest["model"]["weights_sha256"]) == 64
     assert (manifest["model"]["profile"], manifest["model"]["prompt"]) == ("petar-release", PROMPT)
@@ -200,10 +206,18 @@ def test_replay_gives_what_the_live_node_gives_and_the_raw_words(
         assert lesion["suv_max"] == float(printed(float(row["suv_max"]), 1))
         assert lesion["finding_site"]["meaning"] == "Thigh"
         assert lesion["model"]["weights_sha256"] == manifest["model"]["weights_sha256"]
-        (spoken,) = json.loads((folder / f"{uid}.words.json").read_text())["lesions"]
+        sr = f"{row['study_instance_uid']}/{uid}.dcm"
+        digest = sha256(encoded_dataset(tmp_path / sr)[0]).hexdigest()  # as the live node names it
+        assert words[sr] == f"{row['study_instance_uid']}/{digest}.words.json"
+        (spoken,) = json.loads((tmp_path / words[sr]).read_text())["lesions"]
         assert spoken["raw_text"] == SAYS
     again = replay(Request(studies, tmp_path, Settings(describe=told(toy))))
     assert again.resumed == 4
+    order = next(one for one in again.plan.ready if one.study_instance_uid in sr)
+    assert Ledger(tmp_path).read(order) is not None
+    for name in words.values():
+        (tmp_path / name).unlink()
+    assert Ledger(tmp_path).read(order) is None
 
 
 def test_a_refused_folder_ends_serve_with_its_message(tmp_path: Path) -> None:
@@ -243,6 +257,14 @@ def test_reports_wait_for_a_model_that_went_away_and_status_says_why(
 ) -> None:
     monkeypatch.setattr(describers, "TRY_AGAIN_S", 0.5)
     study, folder = small_study("waits"), tmp_path / "models" / "toy"
+    loaded: list[Runnable] = []
+    load = describers.petar
+
+    def noted(settings: Describe) -> Runnable:
+        loaded.append(load(settings))
+        return loaded[-1]
+
+    monkeypatch.setattr(describers, "petar", noted)
     with Receiver() as receiver:
         settings = settings_for(tmp_path / "home", receiver, quiet_s=0.2, describe=told(folder))
         with pytest.raises(BadSettings, match="is not there"), working(settings):
@@ -263,6 +285,12 @@ def test_reports_wait_for_a_model_that_went_away_and_status_says_why(
             folder.symlink_to(toy)
             here.work_until(lambda: here.state(study) == "delivered", what="the report")
             assert json.loads((settings.home / "model.json").read_text())["state"] == "ready"
+            (ordered,) = (line for line in here.lines(study) if line.code == "ready")
+        # what the UIDs derive from is the model that wrote, as in a replay
+        inputs, (model,) = ordered.facts["inputs_sha256"], loaded
+        assert ordered.facts["seed"] == report_seed(inputs, model.identity, settings)
+        (uid,) = reports_at(receiver)
+        assert uid == sr_uid(ReportStyle(seed=ordered.facts["seed"]))
         (finding,) = read_findings(next(iter(reports_at(receiver).values()))).findings
         assert finding.text.startswith("Intense uptake")
 

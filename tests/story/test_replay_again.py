@@ -60,19 +60,49 @@ def test_of_two_saves_of_one_mask_the_later_is_reported(study: SmallStudy, tmp_p
     assert all(each["reported"] + each["superseded"] == each["found"] for each in counted)
 
 
+def emptied(mask: Dataset) -> Dataset:
+    mask.PixelData = bytes(len(mask.PixelData))
+    return mask
+
+
+@pytest.mark.parametrize("sound", ["first", "second"])
+def test_the_last_version_that_can_be_reported_is_reported(
+    sound: str, study: SmallStudy, tmp_path: Path
+) -> None:
+    second = saved_again(study.seg, "second", ContentTime="120000")
+    third = emptied(saved_again(study.seg, "third", ContentTime="130000"))
+    if sound == "first":
+        second = emptied(second)
+    save([*study.everything, second, third], tmp_path / "in")
+    out = tmp_path / "out"
+    for resumed in (0, 2 if sound == "second" else 3):
+        outcome = run(tmp_path / "in", out=out)
+        assert (outcome.failed, outcome.resumed) == (False, resumed)
+        manifest = manifest_of(out)
+        reported = study.mask_uid if sound == "first" else str(second.SOPInstanceUID)
+        assert {row["mask_sop_instance_uid"] for row in rows_of(out)} == {reported}
+        assert [one["mask_sop_instance_uid"] for one in manifest["reports"]] == [reported]
+        cases = manifest["cases"]
+        counted = [cases[state] for state in ("found", "reported", "refused", "superseded")]
+        assert counted == ([3, 1, 2, 0] if sound == "first" else [3, 1, 1, 1])
+    shards = [run(tmp_path / "in", out=out, shard=(part, 2)) for part in (1, 2)]
+    assert sorted(len(one.results) for one in shards) == [0, resumed]  # versions stay together
+    assert sum(len(one.plan.not_planned) for one in shards) == 3 - resumed
+
+
 def test_versions_are_looked_for_in_the_study_of_a_mask_as_in_the_live_node(
     study: SmallStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = saved_again(study.seg, "elsewhere", StudyInstanceUID=uid("another study"))
     save([*study.everything, elsewhere], tmp_path / "in")
     asked: list[tuple[Instance, Sequence[Instance]]] = []
-    later_version = planning.later_version
+    later_versions = planning.later_versions
 
-    def noted(mask: Instance, others: Sequence[Instance], rules: Any) -> Instance | None:
+    def noted(mask: Instance, others: Sequence[Instance], rules: Any) -> tuple[Instance, ...]:
         asked.append((mask, others))
-        return later_version(mask, others, rules)
+        return later_versions(mask, others, rules)
 
-    monkeypatch.setattr(planning, "later_version", noted)
+    monkeypatch.setattr(planning, "later_versions", noted)
     assert len(run(tmp_path / "in", out=tmp_path / "out").results) == 2
     assert len(asked) == 2
     for mask, others in asked:  # not with every mask of the cohort

@@ -1,7 +1,10 @@
 """From C-STORE to a report at its destination: made once, revised, superseded, refused, ignored."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +12,21 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
+from typer.testing import CliRunner
 
 from engine.errors import ModelFault
 from engine.finding import Description, ModelIdentity
 from engine.lesion import Lesion
 from engine.volume import Scan
+from pacsnode.cli import app
+from pacsnode.jobs import desk
 from pacsnode.jobs.desk import Backoff
-from tests.makers import make_seg
+from tests.makers import make_pet, make_seg
 from tests.peers import Receiver
 from tests.story.small import (
     HOT,
     HOT_BQ_ML,
+    SmallStudy,
     predecessors,
     reports_at,
     settings_for,
@@ -114,6 +121,80 @@ def test_two_versions_that_come_together_make_one_report(tmp_path: Path) -> None
         here.work_for(1)
         (report,) = reports_at(receiver).values()
         assert predecessors(report) == []
+
+
+def test_what_makes_the_choice_ambiguous_after_a_report_hides_no_report(tmp_path: Path) -> None:
+    study = small_study("two of them", ReferencedSeriesSequence=None, SourceImageSequence=None)
+    for frame in study.seg.PerFrameFunctionalGroupsSequence:
+        del frame.DerivationImageSequence
+    second = make_pet(
+        np.full((len(study.pet), 16, 16), 1000.0),
+        study="two of them", series="second", frame_of_reference="two of them",
+    )  # fmt: skip
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "delivered", what="the report")
+            here.send(second)
+            here.work_until(lambda: "now" in here.lines(study)[-1].facts, what="the second look")
+            here.send(second[:1])
+            here.work_for(1.5)  # nothing new is said
+            *_, delivered, last = here.lines(study)
+            status = json.loads(CliRunner().invoke(
+                app, ["status", "--home", str(tmp_path), "--json"]).stdout)  # fmt: skip
+    assert (last.state, last.code, last.facts["now"]) == ("delivered", "delivered", "ambiguous-pet")
+    assert last.reasons[: len(delivered.reasons)] == delivered.reasons
+    assert any("would be refused (ambiguous-pet)" in reason for reason in last.reasons)
+    assert any("2 PETs fit equally well" in reason for reason in last.reasons)
+    assert "now" not in delivered.facts
+    assert status["masks"] == {"delivered": 1}
+    assert [one["mask_instance_uid"] for one in status["attention"]] == [study.mask_uid]
+    assert len(receiver.arrived) == 1
+
+
+@pytest.mark.parametrize("comes", ["afterwards", "together, and the process ends"])
+def test_a_later_version_that_cannot_be_reported_leaves_the_earlier_one_standing(
+    comes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small_study("emptied", ContentTime="110000")
+    emptied = replace(study, seg=_emptied(study, "emptied"))
+    if comes == "together, and the process ends":  # before it could look at the study again
+        monkeypatch.setattr(desk, "SimpleQueue", _Forgetful)
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            if comes == "afterwards":
+                here.send(study.everything)
+                here.work_until(lambda: here.state(study) == "delivered", what="the report")
+            here.send([*study.everything, emptied.seg])
+            here.work_until(lambda: here.state(emptied) == "refused", what="the refusal")
+            assert here.lines(emptied)[-1].code == "empty-segment"
+            if comes == "afterwards":
+                here.work_until(lambda: here.state(study) == "delivered", what="the earlier one")
+            else:
+                assert here.state(study) == "superseded"
+        monkeypatch.undo()
+        with site(settings, backoff=QUICK) as here:
+            here.work_until(lambda: here.state(study) == "delivered", what="the earlier one")
+            lines = here.lines(study), here.lines(emptied)
+            here.work_for(1)
+            assert (here.lines(study), here.lines(emptied)) == lines
+    assert len(receiver.arrived) == 1
+
+
+class _Forgetful(SimpleQueue[str]):
+    def put(self, item: str, block: bool = True, timeout: float | None = None) -> None:
+        """Nothing is remembered."""
+
+
+def _emptied(study: SmallStudy, name: str) -> Dataset:
+    saved = make_seg(
+        {"Lesion": _lesion(study.pet)}, study.pet, series=f"seg {name}",
+        ContentTime="113000", SOPInstanceUID="2.25.97", SeriesInstanceUID="2.25.98",
+    )  # fmt: skip
+    saved.PixelData = bytes(len(saved.PixelData))
+    return saved
 
 
 def test_a_case_that_cannot_be_read_is_refused_and_the_next_one_is_done(tmp_path: Path) -> None:

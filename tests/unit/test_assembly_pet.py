@@ -82,13 +82,38 @@ def test_another_frame_of_reference_is_refused_even_where_the_mask_refers_to_it(
     assert (found.state, found.code) == ("refused", "frame-of-reference-mismatch")
 
 
-def test_a_mask_without_frame_of_reference_needs_a_reference() -> None:
+@pytest.mark.parametrize("referring", [True, False])
+def test_a_mask_that_says_no_frame_of_reference_is_refused_even_where_it_refers_to_the_pet(
+    referring: bool,
+) -> None:
     pet = make_images(PET, "pet")
-    bare = judged(make_seg(frame_of_reference_uid=None), *pet)
-    assert (bare.state, bare.code) == ("refused", "no-frame-of-reference")
-    pointed = judged(make_seg(on=pet, frame_of_reference_uid=None), *pet)
-    assert chosen_pet(pointed) == series_of(pet)
-    assert "frame-of-reference-unstated" in pointed.flags
+    bare = make_seg(on=pet if referring else (), frame_of_reference_uid=None)
+    found = judged(bare, *pet)
+    assert (found.state, found.code) == ("refused", "no-frame-of-reference")
+    assert "states no frame of reference" in found.reasons[0]
+
+
+def test_a_pet_that_says_no_frame_of_reference_is_refused() -> None:
+    pet = make_images(PET, "pet", frame_of_reference_uid=None)
+    found = judged(make_seg(on=pet), *pet)
+    assert (found.state, found.code) == ("refused", "no-frame-of-reference")
+    assert series_of(pet) in found.reasons[0]
+
+
+@pytest.mark.parametrize("referring", [True, False])
+def test_contours_in_several_frames_of_reference_lie_in_each_of_them(referring: bool) -> None:
+    rois = tuple(
+        {"ROINumber": number, "ReferencedFrameOfReferenceUID": uid}
+        for number, uid in ((1, "1.2.3.9"), (2, "1.2.3.8"))
+    )
+    pet = make_images(PET, "pet")
+    mask = make_rtstruct(
+        on=pet if referring else (), frame_of_reference_uid=None, StructureSetROISequence=rois
+    )
+    found = judged(mask, *pet)
+    assert chosen_pet(found) == series_of(pet)
+    elsewhere = make_images(PET, "pet", frame_of_reference_uid="1.2.3.7")
+    assert judged(mask, *elsewhere).code == "frame-of-reference-mismatch"
 
 
 @pytest.mark.parametrize("field", ["patient_id_digest", "patient_name_digest"])

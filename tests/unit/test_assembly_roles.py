@@ -28,6 +28,20 @@ def test_segments_of_a_seg_and_of_a_label_map() -> None:
         assert all(role.reason for role in roles_of(mask, ()))
 
 
+def test_a_place_makes_no_organ_of_a_segment_whose_type_names_no_anatomy() -> None:
+    """An anatomic region says where; only the type says what."""
+    tissue = {"CodeValue": "85756007", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Tissue"}
+    lung = {"CodeValue": "39607008", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Lung"}
+    of_type = {
+        number: segment(
+            number, tissue,
+            SegmentedPropertyTypeCodeSequence=(kind,), AnatomicRegionSequence=(lung,),
+        )
+        for number, kind in ((1, tissue), (2, lung))
+    }  # fmt: skip
+    assert lesions(make_seg(SegmentSequence=tuple(of_type.values()))) == (1,)
+
+
 @pytest.mark.parametrize(
     ("stated", "is_lesion"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from pydicom.uid import RLELossless
 from typer.testing import CliRunner
 
 import pacsnode.cli.application
@@ -160,6 +161,21 @@ def test_an_error_of_the_disk_or_of_a_library_is_one_sentence(
     assert capsys.readouterr().err.strip() == said
 
 
+def test_an_error_that_nobody_foresaw_tells_its_kind_and_place_and_quotes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing() -> None:
+        raise KeyError("DOE^JANE")
+
+    monkeypatch.setattr(pacsnode.cli.application, "app", failing)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("The program failed: KeyError at test_cli.py:")
+    assert "DOE" not in said
+
+
 def test_status_counts_what_is_there(home: Path) -> None:
     code, out = run("status", "--home", home, "--json")
     answer = json.loads(out)
@@ -290,6 +306,17 @@ def test_show_reads_other_tools_reports(data: Path) -> None:
     assert shown >= 3
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+def test_show_says_of_every_malformed_file_what_it_is(data: Path, options: tuple[str, ...]) -> None:
+    files = sorted((data / "malformed").rglob("*.dcm"))
+    assert len(files) > 100
+    for path in files:
+        ended = CliRunner().invoke(app, ["show", str(path), *options])
+        assert isinstance(ended.exception, SystemExit | None), path.name
+        assert ended.exit_code in (0, 1), path.name
+        assert ended.stderr.strip() or ended.exit_code == 0, path.name
+
+
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all", b"\0" * 128 + b"DICM"])
 def test_show_refuses_what_is_no_report(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.dcm"
@@ -306,6 +333,37 @@ def test_show_never_prints_the_patient(tmp_path: Path) -> None:
     assert "Canary" not in ended.stdout + ended.stderr
 
 
+# compressed pixels that differ: the one judgement for which something is decoded, in a child
+LISTENER_AT_WORK = """
+from pathlib import Path
+import pacsnode.node
+from pacsnode.intake.association import Listener
+from pacsnode.settings import Listen
+from storage.archive import Archive
+from tests.peers import encoded_dataset
+from tests.wire.node import identity
+from tests.wire.sender import Sender
+with Archive.open(Path(HOME) / "archive") as archive:
+    listener = Listener(archive, Listen(port=0))
+    listener.start()
+    for path in map(Path, SENT):
+        sop_class, instance, syntax = identity(path)
+        with Sender(listener.address[1], {1: (sop_class, [syntax])}) as sender:
+            assert sender.store(encoded_dataset(path)[0], sop_class, instance) == 0
+    listener.stop()
+    assert archive.counts()["quarantined"] == 1
+"""
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two objects of one UID with different pixels, the second compressed."""
+    first, second = make_pet(series="sent")[4], make_pet(series="sent")[4]
+    second.PixelData = bytes(len(second.PixelData))
+    second.compress(RLELossless, generate_instance_uid=False)
+    return save([first, second], tmp_path_factory.mktemp("sent"))
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -314,17 +372,18 @@ def test_show_never_prints_the_patient(tmp_path: Path) -> None:
         "from pacsnode.cli import main; sys.argv = ['pacsnode', 'why', '1.2', '--home', HOME];"
         " main()",
         "import pacsnode.node",
+        LISTENER_AT_WORK,
     ],
-    ids=["--help", "status", "why", "listener"],
+    ids=["--help", "status", "why", "listener", "listener at work"],
 )
-def test_nothing_heavy_is_loaded(program: str, home: Path) -> None:
+def test_nothing_heavy_is_loaded(program: str, home: Path, sent: list[Path]) -> None:
     code = (
-        f"import atexit, sys\nHOME = {str(home)!r}\n"
+        f"import atexit, sys\nHOME, SENT = {str(home)!r}, {[str(path) for path in sent]!r}\n"
         "atexit.register(lambda: print('LOADED', *[m for m in sys.modules if '.' not in m]))\n"
         f"{program}"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     loaded = ended.stdout.rsplit("LOADED", 1)[1].split()
     assert "sys" in loaded

@@ -22,32 +22,27 @@ PRIVATE = Code("X1", "99ACME", "Something")
 
 
 @pytest.mark.parametrize(
-    ("category", "property_type", "region", "role"),
+    ("category", "property_type", "role"),
     [
-        (ALTERED, NEOPLASM, None, "lesion"),
-        (ALTERED_SRT, NEOPLASM_SRT, LIVER, "lesion"),
-        (ALTERED, None, None, "lesion"),
-        (TISSUE, TISSUE, None, "lesion"),
-        (TISSUE_SRT, TISSUE_SRT, None, "lesion"),
-        (TISSUE, None, None, "lesion"),
-        (None, None, None, "lesion"),
-        (SPATIAL, None, None, "lesion"),
-        (None, NEOPLASM, LIVER, "lesion"),
-        (TISSUE, LIVER, None, "context"),
-        (TISSUE, TISSUE, LIVER, "context"),
-        (None, LIVER, None, "context"),
-        (ANATOMY, LIVER, None, "context"),
-        (OLD_ANATOMY, NEOPLASM, None, "context"),
-        (PRIVATE, None, None, "context"),
-        (Code("260787004", "SCT", "Physical object"), None, None, "context"),
+        (ALTERED, NEOPLASM, "lesion"),
+        (ALTERED_SRT, NEOPLASM_SRT, "lesion"),
+        (ALTERED, None, "lesion"),
+        (TISSUE, TISSUE, "lesion"),
+        (TISSUE_SRT, TISSUE_SRT, "lesion"),
+        (TISSUE, None, "lesion"),
+        (None, None, "lesion"),
+        (SPATIAL, None, "lesion"),
+        (None, NEOPLASM, "lesion"),
+        (TISSUE, LIVER, "context"),
+        (None, LIVER, "context"),
+        (ANATOMY, LIVER, "context"),
+        (OLD_ANATOMY, NEOPLASM, "context"),
+        (PRIVATE, None, "context"),
+        (Code("260787004", "SCT", "Physical object"), None, "context"),
     ],
 )
-def test_segments(
-    category: Code | None, property_type: Code | None, region: Code | None, role: str
-) -> None:
-    decided = default_role(
-        is_roi=False, category=category, property_type=property_type, anatomic_region=region
-    )
+def test_segments(category: Code | None, property_type: Code | None, role: str) -> None:
+    decided = default_role(is_roi=False, category=category, property_type=property_type)
     assert decided.role == role
     assert decided.reason
 

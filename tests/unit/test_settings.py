@@ -21,7 +21,8 @@ DOCUMENTED = ROOT / "docs" / "reference" / "settings.md"
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in list(os.environ):
-        if variable.startswith("PACSNODE_") and not variable.startswith("PACSNODE_TEST_"):
+        plain = variable.upper()
+        if plain.startswith("PACSNODE_") and not plain.startswith("PACSNODE_TEST_"):
             monkeypatch.delenv(variable)
 
 
@@ -111,11 +112,20 @@ def test_what_a_file_may_not_say_is_refused_by_name(tmp_path: Path, text: str, w
     assert words in str(refusal.value)
 
 
-@pytest.mark.parametrize("variable", ["PACSNODE_LISTN__PORT", "PACSNODE_LISTEN__PROT"])
+@pytest.mark.parametrize(
+    "variable",
+    ["PACSNODE_LISTN__PORT", "PACSNODE_LISTEN__PROT", "pacsnode_listn__port", "Pacsnode_Listn"],
+)
 def test_unknown_variables_are_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "1")
     with pytest.raises(BadSettings, match="nearest known one is 'listen"):
         read_settings(None)
+
+
+def test_variables_count_in_lower_case_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("pacsnode_listen__port", "2")
+    monkeypatch.setenv("pacsnode_test_data", "/somewhere")
+    assert read_settings(None).listen.port == 2
 
 
 def test_the_key_of_an_endpoint_is_a_secret_and_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,17 @@ def test_the_output_folder_and_hidden_files_are_no_inputs(
     objects: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "in" / ".hidden").write_bytes(b"x")
+    (tmp_path / "in" / ".folder").mkdir()
+    (tmp_path / "in" / ".folder" / "one.dcm").write_bytes(b"x")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "in" / "pet")
     out = tmp_path / "in" / "out"
     out.mkdir()
     (out / "report.dcm").write_bytes(objects[0].read_bytes())
-    assert len(list(files_of([tmp_path / "in"], out))) == len(objects)
+    found = list(files_of([tmp_path / "in"], out))
+    assert sum(isinstance(one, Source) for one in found) == len(objects)
+    passed = {Path(one.origin).name: one.kind for one in found if isinstance(one, NotRead)}
+    assert passed == {".hidden": "hidden", ".folder": "hidden", "linked": "linked-folder"}
+    assert all(one.reason for one in found if isinstance(one, NotRead))
 
 
 def _make_media(objects: list[Path], folder: Path) -> None:

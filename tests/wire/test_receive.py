@@ -173,6 +173,23 @@ def test_command_and_dataset_must_name_the_same_object(node: Node, data: Path) -
     assert node.on_disk() == {encoded}
 
 
+def test_an_object_comes_in_the_context_of_its_class(archive: Archive, data: Path) -> None:
+    """What `other_objects = reject` refuses cannot come in another class's context."""
+    path = data / "seg_variety/seg_image_ct_binary.dcm"
+    sop_class, instance, syntax = identity(path)
+    encoded, _ = encoded_dataset(path)
+    other = "1.2.840.10008.5.1.4.1.1.66.1"  # a registration
+    disguised = encoded.replace(sop_class.encode(), other.encode(), 1)
+    with (
+        listening(archive, other_objects="reject") as node,
+        Sender(node.port, {1: (CT, [syntax]), 3: (sop_class, [syntax])}) as sender,
+    ):
+        assert sender.store(encoded, sop_class, instance, context=1) == 0xA900
+        assert sender.store(disguised, other, instance, context=1) == 0xA900
+        assert node.on_disk() == set()
+        assert sender.store(encoded, sop_class, instance, context=3) == 0
+
+
 # such a command is a warning to pydicom; in tests, warnings are errors
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_a_uid_with_leading_zeros_is_taken_as_the_archive_takes_it(
