@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from engine.cohort.anatomy import LESIONS, truth_of
 from engine.report.read import ReadFinding
+from engine.report.wording import DEMONSTRATION
 from pacsnode.cli import app, main
 from pacsnode.demo import tour
 from pacsnode.demo.peers import NotSent, dcmtk_storescu, receiving, send_study
@@ -48,6 +49,27 @@ def test_the_demo_in_full(tmp_path: Path) -> None:
     assert not replayed.failed
     [again] = (tmp_path / "out").glob("2.25.*/*.dcm")
     assert dcmread(again).SOPInstanceUID == dcmread(answer["sr"]).SOPInstanceUID
+
+
+@pytest.mark.slow
+@pytest.mark.wire
+def test_the_demo_shows_petars_words_with_measured_numbers(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "pacsnode", "demo", "--keep", tmp_path, "--json"],
+        capture_output=True, text=True, check=False, timeout=110,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    words = json.loads(ended.stdout)["words"]
+    assert len(words["lesion_seconds"]) == len(words["lesions"]) > 1
+    for lesion in words["lesions"]:
+        assert f"{lesion['measured']['suv_max']:.1f}" in lesion["text"]
+        assert "#" not in lesion["text"]
+    told = [lesion["wrong"] for lesion in words["lesions"]]
+    assert sum("region" not in wrong for wrong in told) > len(told) / 2  # it looks at the mask
+    assert Path(words["picture"]).read_bytes().startswith(b"\x89PNG")
+    first = dcmread(words["sr"]).ContentSequence
+    comments = [item.TextValue for item in first if item.ValueType == "TEXT"]
+    assert comments[0] == DEMONSTRATION
 
 
 def finding_of(**measured: float) -> ReadFinding:
