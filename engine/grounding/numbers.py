@@ -1,14 +1,16 @@
 """Every number of a text replaced by the measured one, kept as a name, or taken out."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engine.grounding.claims import UNSUPPORTED_CLAIM
 from engine.grounding.folding import folded
-from engine.grounding.keeping import kept_in
-from engine.grounding.meaning import Meaning, is_denied, leads_to_one, meaning_of
+from engine.grounding.keeping import names_in
+from engine.grounding.marks import DATE, NAME, PRIOR
+from engine.grounding.meaning import Meaning, is_denied, is_value, leads_to_one, meaning_of
 from engine.grounding.measured import Measured
-from engine.grounding.priors import DATE, PRIOR, cue_after, cue_before, trailing
+from engine.grounding.priors import cue_after, cue_before, trailing
 from engine.grounding.quantities import Quantity, quantities_in
 from engine.grounding.spans import Action, Span
 from engine.grounding.tidying import GAP, article, tidied
@@ -19,7 +21,6 @@ OTHER_LESION = "other-lesion-removed"
 NOT_MEASURED = "unmeasured-number-removed"
 
 
-_KEPT = "\x00"  # what a kept name is replaced with while scanning
 _SENTENCE_END = re.compile(
     r"(?<!\bvs)(?<!\bno)(?<!\bca)(?<!\bmax)(?<!\bapprox)(?<!\bim)(?<!\bse)(?<!\be\.g)(?<!\bi\.e)"
     r"(?<!\bimg)(?<!\bs)(?<!\bu)(?<!\bv)[.!?]+(?=\s|$)|\n",
@@ -57,10 +58,10 @@ class _Reading:
         before = [end for end in self.ends if end <= at]
         return len(before), before[-1] if before else 0
 
-    def take_out(self, start: int, end: int, kind: str, flag: str) -> None:
+    def take_out(self, start: int, end: int, kind: str, flag: str, instead: str = "") -> None:
         start, end = self._balanced(start, end)
         self.note(start, end, kind, None, "removed")
-        self.edits.append((start, end, GAP))
+        self.edits.append((start, end, instead or GAP))
         self.flags.append(flag)
 
     def _balanced(self, start: int, end: int) -> tuple[int, int]:
@@ -107,9 +108,11 @@ def _read_anew(span: Span) -> Span:
 def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
     reading = _read_names(text)
     view = reading.view
-    quantities = list(
-        quantities_in(view, lambda at: leads_to_one(view[reading.sentence_of(at)[1] : at]))
-    )
+
+    def led_by(leads: Callable[[str], bool]) -> Callable[[int], bool]:
+        return lambda at: leads(view[reading.sentence_of(at)[1] : at])
+
+    quantities = list(quantities_in(view, led_by(leads_to_one), led_by(is_value)))
     for quantity in quantities:
         if quantity.is_date:
             reading.blot(quantity.start, quantity.end, DATE)
@@ -123,12 +126,14 @@ def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[s
 def _read_names(text: str) -> _Reading:
     reading = _Reading(text, folded(text))
     reading.ends = [match.end() for match in _SENTENCE_END.finditer(reading.view)]
-    for kind, start, end in kept_in(reading.view):
-        reading.note(start, end, kind, None, "kept")
+    names = list(names_in(reading.view))
+    for kind, start, end in names:
+        if any(character.isdigit() for character in reading.view[start:end]):
+            reading.note(start, end, kind, None, "kept")
         if kind == "keep-score":
             reading.flags.append(UNSUPPORTED_CLAIM)
-    for span in reading.spans:
-        reading.blot(span.start, span.end, _KEPT)
+    for _, start, end in names:
+        reading.blot(start, end, NAME)
     return reading
 
 
@@ -155,7 +160,7 @@ def _settle(
     reading.last_end = reading.covered = end
     value = _value(meaning, measured)
     if meaning.kind == "unknown" or (meaning.kind == "suv" and not meaning.role) or is_denied(head):
-        reading.take_out(start, end, "unknown", UNVERIFIED_NUMBER)
+        reading.take_out(start, end, "unknown", UNVERIFIED_NUMBER, meaning.instead)
     elif value is None:
         reading.take_out(start, end, meaning.kind, NOT_MEASURED)
     elif _is_anothers(reading, meaning, quantity, number):

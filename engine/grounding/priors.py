@@ -2,6 +2,8 @@
 
 import re
 
+from engine.grounding.marks import DATE
+
 _EXAM = r"(?:exam\w*|stud(?:y|ies)|scans?|imaging|pet(?:\s*/\s*ct)?|ct|mri?|comparison|report|time)"
 _CUE = re.compile(
     r"\b(?:previous(?:ly)?|prior(?:ly)?|former(?:ly)?|initial(?:ly)?|original(?:ly)?|earlier|baseline"
@@ -32,7 +34,6 @@ _TRAILING = re.compile(
     re.I,
 )
 _CLAUSE_END = re.compile(r"[;()\[\]\n]|,(?!\d)")
-PRIOR, DATE = "\x01", "\x02"  # what a prior number, and a date, is replaced with while scanning
 _ENDINGS = (
     "prior", "previous", "previously", "formerly", "last", "earlier", "ago", "before", "baseline",
     "then", "initially", "exam", "examination", "study", "studies", "scan", "scans", "imaging",
