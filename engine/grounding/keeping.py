@@ -150,7 +150,7 @@ _THING_FOLLOWS = re.compile(
     re.I,
 )
 _VALUE_FOLLOWS = re.compile(
-    rf"(?:[^.;,()\d#]{{0,40}}?(?:[:=]|\b(?:is|was|measur\w+))\s*)?(?:\s*(?:of|up\s+to)\s)?\s*{ATOM.pattern}",
+    rf"(?:(?:(?!{_SUV})[^.;,()\[\]\d#]){{0,40}}?(?:[:=]|\b(?:is|was|measur\w+))\s*)?(?:\s*(?:of|up\s+to)\s)?\s*{ATOM.pattern}",
     re.I,
 )
 _NUMBER_BEFORE = re.compile(rf"{ATOM.pattern}[\s-]*$", re.I)

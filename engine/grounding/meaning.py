@@ -7,7 +7,6 @@ from engine.grounding.lengths import TO_ITS_END, distance, extent_of
 from engine.grounding.marks import NAME
 from engine.grounding.phrases import (
     COMPARATOR,
-    COMPARING,
     FILLER,
     FILLING_WORD,
     LESION,
@@ -22,7 +21,7 @@ class Meaning:
     """`kind` as in Span; `role` the statistic of an uptake, or the axis of a size.
 
     `start` and `end` enclose the words that only make sense with the number; where they are taken
-    out, `instead` stands in their place.
+    out, `instead` stands in their place. What is an `aside` parts no uptake from its number.
     """
 
     kind: str
@@ -30,6 +29,7 @@ class Meaning:
     start: int
     end: int
     instead: str = ""
+    is_aside: bool = False
 
 
 _SUV_BEFORE = re.compile(rf"{SUV_PHRASE}(?P<between>{FILLER})$", re.I)
@@ -44,8 +44,6 @@ _SUV_OF_NAME = re.compile(
     re.I,
 )
 _SUV_AFTER = re.compile(rf"\s*-?\s*(?>{SUV_PHRASE})(?P<ahead>{FILLER}{ATOM.pattern})?", re.I)
-_REFERENCE_BESIDE = re.compile(rf"(?:{REFERENCE.pattern}\s*)+(?P<bracket>[(\[]\s*)?$", re.I)
-_SITE_OF_LESION = re.compile(r"\b(?:in|of|within|involving)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
 _NEGATION = re.compile(r"\b(?:no|without|not|never|none)\b[^,;.()]*$", re.I)
 
 _SLICE_BEFORE = re.compile(
@@ -55,6 +53,11 @@ _SLICE_BEFORE = re.compile(
     re.I,
 )
 _NOT_A_PET_SLICE = re.compile(r"(?<!pet/)(?<!pet /)(?<!pet / )\bct\b|\bmr|coronal|sagittal", re.I)
+_UPTAKE_WAITS = re.compile(rf"{SUV_PHRASE}[^.;:,()\[\]\d#]{{0,60}}$", re.I)
+_UPTAKE_FOLLOWS = re.compile(
+    rf"\s*(?:[:=,]|\b(?:is|was|of|measur\w+|reach\w*)\b){FILLER}{ATOM.pattern}", re.I
+)
+_FRACTION = re.compile(r"\d[.,]\d{1,2}(?!\d)|(?<!\d)[.,]\d|\bpoint\b|\bhalf\b", re.I)
 _TOTAL_AFTER = re.compile(rf"\s*(?:of|/)\s*{ATOM.pattern}", re.I)
 _SERIES_BEFORE = re.compile(r"\b(?:series|ser?)\b\.?(?:[\s:#=(]|\b(?:number|no)\b\.?)*$", re.I)
 _VOLUME_BEFORE = re.compile(
@@ -160,12 +163,8 @@ def _suv(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     before = _SUV_BEFORE.search(head) or _SUV_AFAR.search(head) or _SUV_OF_NAME.search(head)
     if before is None:
         return None
-    offset = quantity.start - len(head)
-    compared = _start_of_comparison(head, before)
-    if compared is not None:
-        return Meaning("unknown", "", offset + compared, quantity.end)
     role = _statistic(head[before.start() : before.start("between")])
-    return Meaning("suv", role, offset + before.start(), quantity.end)
+    return Meaning("suv", role, quantity.start - len(head) + before.start(), quantity.end)
 
 
 def _suv_behind(head: str, tail: str, quantity: Quantity) -> Meaning | None:
@@ -176,17 +175,6 @@ def _suv_behind(head: str, tail: str, quantity: Quantity) -> Meaning | None:
         end = after.start("ahead") if after["ahead"] else after.end()
         return Meaning("suv", _statistic(tail[:end]), quantity.start, quantity.end + end)
     return Meaning("suv", "max", quantity.start, quantity.end) if quantity.unit == "suv" else None
-
-
-def _start_of_comparison(head: str, before: re.Match[str]) -> int | None:
-    """Where the words begin that give the uptake to an organ to compare with, or a threshold."""
-    beside = _REFERENCE_BESIDE.search(head, 0, before.start())
-    if beside is None:
-        return before.start() if REFERENCE.search(before["between"]) else None
-    lead = head[: beside.start()]
-    if beside["bracket"]:  # "above liver (SUV 2.4)", and not "node in the liver (SUV 6.3)"
-        return before.start() if COMPARING.search(lead) else None
-    return None if not COMPARING.search(lead) and _SITE_OF_LESION.search(lead) else beside.start()
 
 
 def is_denied(head: str) -> bool:
@@ -221,8 +209,6 @@ def _volume(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | No
     if quantity.unit == "length" or len(quantity.factors) > 1:
         return None
     start, end = quantity.start - len(head) + led.start(), quantity.end
-    if _REFERENCE_BESIDE.search(head, 0, led.start()):
-        return Meaning("unknown", "", start, end)
     if quantity.unit == "volume":
         return Meaning("glycolysis" if led["glycolysis"] else "volume", "", start, end)
     unit = {"none": _GRAMS, "suv": _PER_VOLUME}.get(quantity.unit)
@@ -245,6 +231,7 @@ def _volume_without_words(text: str, head: str, tail: str, quantity: Quantity) -
 
 
 def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
+    """A slice, by whole numbers; none where an uptake still waits for its number."""
     if quantity.unit != "none":
         return None
     if before := _SERIES_BEFORE.search(head):
@@ -253,13 +240,17 @@ def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     if before is None:
         return None
     start = quantity.start - len(head) + before.start()
+    waits = _UPTAKE_WAITS.search(head, 0, before.start()) is not None
+    if waits and not _UPTAKE_FOLLOWS.match(tail):
+        return Meaning("unknown", "", quantity.start, quantity.end)
     total = _TOTAL_AFTER.match(tail)
     end = quantity.end + (total.end() if total and not quantity.is_range else 0)
-    if _NOT_A_PET_SLICE.search(before[0]):
+    if _NOT_A_PET_SLICE.search(before[0]) or _FRACTION.search(quantity.factors[0]):
         return Meaning("unknown", "", start, end)
     spread = quantity.is_range and "/" not in quantity.factors[0]
     plural = re.search(r"\b(?:slices|images|frames|instances)\b", before[0], re.I)
-    return Meaning("slice", "range" if spread and plural else "", start, end)
+    role = "range" if spread and plural else ""
+    return Meaning("slice", role, start, end, is_aside=waits)
 
 
 def _unknown(text: str, head: str, tail: str, quantity: Quantity) -> Meaning:

@@ -7,12 +7,19 @@ from dataclasses import dataclass, field, replace
 from engine.grounding.claims import UNSUPPORTED_CLAIM
 from engine.grounding.folding import folded
 from engine.grounding.keeping import names_in
-from engine.grounding.marks import DATE, NAME, PRIOR
+from engine.grounding.marks import ASIDE, DATE, NAME, PRIOR
 from engine.grounding.meaning import Meaning, is_denied, is_value, leads_to_one, meaning_of
 from engine.grounding.measured import Measured
-from engine.grounding.priors import cue_after, cue_before, trailing
+from engine.grounding.priors import (
+    cue_after,
+    cue_before,
+    earlier_thing_before,
+    past_before_now,
+    trailing,
+)
 from engine.grounding.quantities import Quantity, quantities_in
 from engine.grounding.spans import Action, Span
+from engine.grounding.subjects import Foreign, foreign_in, goes_on
 from engine.grounding.tidying import GAP, article, tidied
 
 UNVERIFIED_NUMBER = "unverified-number"
@@ -23,7 +30,7 @@ NOT_MEASURED = "unmeasured-number-removed"
 
 _SENTENCE_END = re.compile(
     r"(?<!\bvs)(?<!\bno)(?<!\bca)(?<!\bmax)(?<!\bapprox)(?<!\bim)(?<!\bse)(?<!\be\.g)(?<!\bi\.e)"
-    r"(?<!\bimg)(?<!\bs)(?<!\bu)(?<!\bv)[.!?]+(?=\s|$)|\n",
+    r"(?<!\bimg)(?<!\bs)(?<!\bu)(?<!\bv)(?<!\bprev)[.!?]+(?=\s|$)|\n",
     re.I,
 )
 _COMPARISON_BEFORE = re.compile(
@@ -34,6 +41,7 @@ _COMPARISON_BEFORE = re.compile(
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|#|[a-z]+")
 _NOW = re.compile(r"\s*[,;]?\s*(?:and\s+|but\s+)?(?:now|currently|today|presently)\b", re.I)
+_PASSED_OVER = str.maketrans(PRIOR + ASIDE, "  ")
 _UNITS = {"volume": "cm3", "glycolysis": "g"}  # of the measured number: never the model's
 _ARTICLE_BEFORE = re.compile(r"\b(an?)(\s+)$", re.I)
 
@@ -57,6 +65,16 @@ class _Reading:
         """(number, start) of the sentence that holds a position."""
         before = [end for end in self.ends if end <= at]
         return len(before), before[-1] if before else 0
+
+    def foreign(self, quantity: Quantity, meaning: Meaning, start: int) -> Foreign | None:
+        """Whose the quantity is, if not the lesion's, in positions of the whole text."""
+        number, begin = self.sentence_of(quantity.start)
+        end = self.ends[number] if number < len(self.ends) else len(self.view)
+        if number and goes_on(self.view[begin:end]):
+            begin = self.ends[number - 2] if number > 1 else 0
+        at = (start - begin, quantity.start - begin, max(meaning.end, quantity.end) - begin)
+        found = foreign_in(self.view[begin:end], meaning.kind, *at)
+        return found and replace(found, start=found.start + begin, end=found.end + begin)
 
     def take_out(self, start: int, end: int, kind: str, flag: str, instead: str = "") -> None:
         start, end = self._balanced(start, end)
@@ -146,10 +164,10 @@ def _settle(
             reading.take_out(reading.covered, quantity.end, "unknown", UNVERIFIED_NUMBER)
             reading.last_end = reading.covered = quantity.end
         return
-    number, sentence_start = reading.sentence_of(quantity.start)
+    _, sentence_start = reading.sentence_of(quantity.start)
     floor = max(sentence_start, reading.last_end)
     head = reading.view[floor : quantity.start]
-    meaning = meaning_of(reading.view, head.replace(PRIOR, " "), quantity)
+    meaning = meaning_of(reading.view, head.translate(_PASSED_OVER), quantity)
     start, end = max(meaning.start, floor), meaning.end
     prior = _prior_range(reading, quantity, following, floor, start)
     if prior is not None:
@@ -157,16 +175,41 @@ def _settle(
         reading.blot(*prior, PRIOR)
         reading.covered = prior[1]
         return
+    decided = max(floor, reading.covered)  # there may be an aside behind the floor
+    start = max(start, decided)
+    foreign = reading.foreign(quantity, meaning, start) if meaning.kind != "unknown" else None
+    if foreign is not None:
+        start, end = max(foreign.start, decided), foreign.end
     reading.last_end = reading.covered = end
     value = _value(meaning, measured)
-    if meaning.kind == "unknown" or (meaning.kind == "suv" and not meaning.role) or is_denied(head):
-        reading.take_out(start, end, "unknown", UNVERIFIED_NUMBER, meaning.instead)
-    elif value is None:
-        reading.take_out(start, end, meaning.kind, NOT_MEASURED)
-    elif _is_anothers(reading, meaning, quantity, number):
-        reading.take_out(start, end, meaning.kind, OTHER_LESION)
-    else:
-        _replace(reading, quantity, meaning, floor, value)
+    refusal = _refusal(reading, quantity, meaning, foreign, value, is_denied(head))
+    if refusal is not None:
+        kind = meaning.kind if refusal in (NOT_MEASURED, OTHER_LESION) else "unknown"
+        reading.take_out(start, end, kind, refusal, meaning.instead)
+    elif value is not None:
+        _replace(reading, quantity, meaning, decided, value)
+        if meaning.is_aside:
+            reading.blot(quantity.start, quantity.end, ASIDE)
+            reading.last_end = floor
+
+
+def _refusal(
+    reading: _Reading,
+    quantity: Quantity,
+    meaning: Meaning,
+    foreign: Foreign | None,
+    value: str | None,
+    denied: bool,
+) -> str | None:
+    """The flag of a number that is taken out; None where the measured one takes its place."""
+    if foreign is not None:
+        return OTHER_LESION if foreign.whose == "other" else UNVERIFIED_NUMBER
+    if meaning.kind == "unknown" or (meaning.kind == "suv" and not meaning.role) or denied:
+        return UNVERIFIED_NUMBER
+    if value is None:
+        return NOT_MEASURED
+    number, _ = reading.sentence_of(quantity.start)
+    return OTHER_LESION if _is_anothers(reading, meaning, quantity, number) else None
 
 
 def _prior_range(
@@ -178,6 +221,12 @@ def _prior_range(
     if cue is not None:
         begin = max(floor + cue, floor + head.rfind(PRIOR) + 1)
         return begin, quantity.end + trailing(tail)
+    if past := past_before_now(head, tail):
+        return quantity.start - past[0], quantity.end + past[1]
+    thing = earlier_thing_before(reading.view[floor:start])
+    if thing is not None and not quantity.is_date:
+        has_name = NAME in reading.view[floor + thing : start]
+        return start if has_name else floor + thing, quantity.end
     after = cue_after(tail, None if following is None else following - quantity.end)
     if after is None or quantity.is_date:
         return None
@@ -240,7 +289,9 @@ def _replace(
         if indefinite != written[1]:
             reading.edits.append((floor + written.start(1), floor + written.end(1), indefinite))
     reading.edits.append((start, end, value + unit))
-    reading.note(min(meaning.start, start), meaning.end, meaning.kind, value + unit, "replaced")
+    reading.note(
+        max(min(meaning.start, start), floor), meaning.end, meaning.kind, value + unit, "replaced"
+    )
 
 
 def _edited(reading: _Reading) -> str:

@@ -111,6 +111,7 @@ def uptake(pick: Pick) -> str:
         "SUVpeak {n}", "SUV mean of {n}", "mean SUV {n}", "SUVmax/SUVmean {n}", "SUL peak {n}",
         "peak SUV is {n}", "SUV max currently {n}", "a maximum standardized uptake value of {n}",
         "{n} SUV", "SUVmax was measured at {n}", "SUV max in this node is {n}", "uptake of {n}",
+        "SUVmax on delayed images {n}", "SUV max in this slice {n}", "SUV ratio of {n}",
     ))  # fmt: skip
     return form.format(n=amount(pick))
 
@@ -166,6 +167,7 @@ def past(pick: Pick) -> str:
 def stray(pick: Pick) -> str:
     form = pick((
         "attenuation of {n} HU", "{n} foci", "{n}% of the lobe", "{n} cm from the carina",
+        "liver: SUVmean {n}", "the liver has an SUV of {n}", "segmented at SUV {n}",
         "liver SUV max {n}", "above blood pool SUV of {n}", "volume of {n} mL", "MTV {n} cc",
         "TLG {n}", "volume of {n} liters", "volume {n} L", "TLG {n} mL", "MTV of {n} \u00b5L",
         "TLG of {n} g", "volume of {n} cm",

@@ -100,6 +100,8 @@ def check_numbers(text: str, known: set[str]) -> None:
             assert number in UPTAKE, text
         elif re.search(r"(?:slice|image)s?\s*$", before):
             assert number in SLICES, text
+            # an uptake "on the delayed images" is no number of an image
+            assert not re.search(r"suv[^.;:,()\[\]\d]*$", before), text
         elif after.startswith("cm3"):
             assert number in VOLUMES, text
         elif re.match(r"g(?!/ml)\b", after):
