@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from engine.grounding.marks import NAME
 from engine.grounding.phrases import SUV_PHRASE
-from engine.grounding.quantities import ATOM, is_bare_number
+from engine.grounding.quantities import ATOM, is_bare_number, is_unitless
 
-_NUMBER = r"(?:\d|\[[\s#]|#|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b)"
+_NUMBER = (
+    r"(?:\d|\[[\s#]|#|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+    r"|(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|half)\b)"
+)
 _SUV = r"(?:suv|sul|standardi[sz]ed\s+uptake)"
 # Behind the first of several: no number of things, nor an uptake that has no other number
 _COUNTS = re.compile(
@@ -22,7 +25,7 @@ _COUNTS = re.compile(
 # What may follow the last of several: "levels 2, 3 and 4", not "level 2 and 4 foci".
 _ENDS = re.compile(
     r"(?=\s*(?:[,.;:()\[\]!?~<>=\u2264\u2265]|$|(?:with|without|is|are|was|were|has|have|show|demonstrat"
-    r"|measur|lymph|nod|vertebra|rib|bod|level|near|in|on|along|from|than|which|and|or|but|also"
+    r"|measur|lymph|nod|vertebra|rib|bod|level|station|segment|lesion|mass|focus|activity|uptake|near|away|relative|no|in|on|along|from|than|which|and|or|but|also"
     r"|approximately|about|prior|previous|former|initial|last|compared|versus|vs|increase|decrease|down"
     r"|up|unchanged|stable|likely|grade|stage|consistent|compatible|suspicious|less|greater|more|between|at"
     r"|of\s+the\s+(?:liver|neck|right|left)"
@@ -85,7 +88,7 @@ _LAST = re.compile(r"\s*,?\s*(?:and|or|to|through|&)\s+", re.I)
 _CUT = re.compile(r"\s*[-/]\s*\d")
 _ORDINAL = (
     rf"(?<![\w.])(?:{_NTH}(?:\s*(?:,|-|/|and|to|through|,\s*and)\s*)){{0,6}}{_NTH}"
-    rf"\s+(?:[a-z]+\s+){{0,2}}{_ORDINAL_ANATOMY}\b"
+    rf"\s+(?:[a-z]+\s+){{0,2}}?{_ORDINAL_ANATOMY}\b"
 )
 _ANATOMY = (
     rf"(?<=vertebra )(?:{_APART})|(?<=vertebrae )(?:{_APART})"
@@ -142,10 +145,11 @@ _LEADS_TO_VALUE = re.compile(
     r"(?:[\s:=~-]|\b(?:at|of|up|to|about|approximately|level)\b)*)$",
     re.I,
 )
+_AT = re.compile(rf"{SUV_PHRASE}\s+at\s+", re.I)  # a place
 _OF = re.compile(rf"{SUV_PHRASE}\s+(?:of|at|in)\s+", re.I)
 # What makes it a name there after all: it is said of a thing, or the number is still to come
 _THING_FOLLOWS = re.compile(
-    r"[\s-]*(?:vertebra\w*|bod(?:y|ies)|spin\w+|lymph|nod\w+|LNs?\b|lesions?|mass|foc(?:us|i)|metasta\w+|ribs?"
+    rf"(?:[\s,/{NAME}-]|\band\b)*(?:vertebra\w*|bod(?:y|ies)|spin\w+|lymph|nod\w+|LNs?\b|lesions?|mass|foc(?:us|i)|metasta\w+|ribs?"
     r"|stations?|levels?|segments?|uptake|activity|region)\b",
     re.I,
 )
@@ -257,6 +261,7 @@ def _is_uptake(text: str, blotted: str, start: int, end: int) -> bool:
         return False
     if led["suv"] and _NUMBER_BEFORE.search(text, 0, led.start()):
         return False
-    if _THING_FOLLOWS.match(text, end):
+    if _AT.fullmatch(led[0]) or _THING_FOLLOWS.match(blotted, end):
         return False
-    return not (_OF.fullmatch(led[0].lower()) and _VALUE_FOLLOWS.match(blotted, end))
+    follows = _VALUE_FOLLOWS.match(blotted, end) if _OF.fullmatch(led[0]) else None
+    return follows is None or not is_unitless(blotted, follows.end())

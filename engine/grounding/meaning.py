@@ -55,7 +55,7 @@ _SLICE_BEFORE = re.compile(
 _NOT_A_PET_SLICE = re.compile(r"(?<!pet/)(?<!pet /)(?<!pet / )\bct\b|\bmr|coronal|sagittal", re.I)
 _UPTAKE_WAITS = re.compile(rf"{SUV_PHRASE}[^.;:,()\[\]\d#]{{0,60}}$", re.I)
 _UPTAKE_FOLLOWS = re.compile(
-    rf"\s*(?:[:=,]|\b(?:is|was|of|measur\w+|reach\w*)\b){FILLER}{ATOM.pattern}", re.I
+    rf"\s*(?:[:=]|\b(?:is|was|of|measur\w+|reach\w*)\b){FILLER}{ATOM.pattern}", re.I
 )
 _FRACTION = re.compile(r"\d[.,]\d{1,2}(?!\d)|(?<!\d)[.,]\d|\bpoint\b|\bhalf\b", re.I)
 _TOTAL_AFTER = re.compile(rf"\s*(?:of|/)\s*{ATOM.pattern}", re.I)
@@ -241,7 +241,8 @@ def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
         return None
     start = quantity.start - len(head) + before.start()
     waits = _UPTAKE_WAITS.search(head, 0, before.start()) is not None
-    if waits and not _UPTAKE_FOLLOWS.match(tail):
+    follows = _UPTAKE_FOLLOWS.match(tail)
+    if waits and not (follows and is_unitless(tail, follows.end())):
         return Meaning("unknown", "", quantity.start, quantity.end)
     total = _TOTAL_AFTER.match(tail)
     end = quantity.end + (total.end() if total and not quantity.is_range else 0)

@@ -76,6 +76,12 @@ class _Reading:
         found = foreign_in(self.view[begin:end], meaning.kind, *at)
         return found and replace(found, start=found.start + begin, end=found.end + begin)
 
+    def sparing_names(self, start: int, end: int, quantity: Quantity) -> tuple[int, int]:
+        """The range around a quantity, or the quantity alone on a side where a name lies."""
+        has_before = NAME in self.view[start : quantity.start]
+        has_behind = NAME in self.view[quantity.end : end]
+        return quantity.start if has_before else start, quantity.end if has_behind else end
+
     def take_out(self, start: int, end: int, kind: str, flag: str, instead: str = "") -> None:
         start, end = self._balanced(start, end)
         self.note(start, end, kind, None, "removed")
@@ -171,6 +177,7 @@ def _settle(
     start, end = max(meaning.start, floor), meaning.end
     prior = _prior_range(reading, quantity, following, floor, start)
     if prior is not None:
+        prior = reading.sparing_names(*prior, quantity)
         reading.take_out(*prior, "prior", PRIOR_NUMBER)
         reading.blot(*prior, PRIOR)
         reading.covered = prior[1]
@@ -180,6 +187,7 @@ def _settle(
     foreign = reading.foreign(quantity, meaning, start) if meaning.kind != "unknown" else None
     if foreign is not None:
         start, end = max(foreign.start, decided), foreign.end
+    start, end = reading.sparing_names(start, end, quantity)
     reading.last_end = reading.covered = end
     value = _value(meaning, measured)
     refusal = _refusal(reading, quantity, meaning, foreign, value, is_denied(head))
@@ -187,7 +195,7 @@ def _settle(
         kind = meaning.kind if refusal in (NOT_MEASURED, OTHER_LESION) else "unknown"
         reading.take_out(start, end, kind, refusal, meaning.instead)
     elif value is not None:
-        _replace(reading, quantity, meaning, decided, value)
+        _replace(reading, quantity, meaning, decided, value, (start, end))
         if meaning.is_aside:
             reading.blot(quantity.start, quantity.end, ASIDE)
             reading.last_end = floor
@@ -271,7 +279,12 @@ def _is_anothers(reading: _Reading, meaning: Meaning, quantity: Quantity, senten
 
 
 def _replace(
-    reading: _Reading, quantity: Quantity, meaning: Meaning, floor: int, value: str
+    reading: _Reading,
+    quantity: Quantity,
+    meaning: Meaning,
+    floor: int,
+    value: str,
+    phrase: tuple[int, int],
 ) -> None:
     text, view = reading.text, reading.view
     start, end = quantity.start, quantity.end
@@ -289,9 +302,7 @@ def _replace(
         if indefinite != written[1]:
             reading.edits.append((floor + written.start(1), floor + written.end(1), indefinite))
     reading.edits.append((start, end, value + unit))
-    reading.note(
-        max(min(meaning.start, start), floor), meaning.end, meaning.kind, value + unit, "replaced"
-    )
+    reading.note(min(phrase[0], start), phrase[1], meaning.kind, value + unit, "replaced")
 
 
 def _edited(reading: _Reading) -> str:
