@@ -14,6 +14,7 @@ from engine.grounding.priors import (
     cue_after,
     cue_before,
     earlier_thing_before,
+    elsewhere,
     past_before_now,
     trailing,
 )
@@ -228,7 +229,7 @@ def _prior_range(
     cue = cue_before(head)
     if cue is not None:
         begin = max(floor + cue, floor + head.rfind(PRIOR) + 1)
-        return begin, quantity.end + trailing(tail)
+        return begin, quantity.end + (elsewhere(tail) or trailing(tail))
     if past := past_before_now(head, tail):
         return quantity.start - past[0], quantity.end + past[1]
     thing = earlier_thing_before(reading.view[floor:start])

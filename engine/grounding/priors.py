@@ -39,7 +39,12 @@ _WAS = re.compile(
 _IS_NOW = re.compile(
     r"\s*(?:(?P<and>,?\s*(?:and|but)\b)|[,;]|(?=-+>)|(?=\b(?:is|are|now|measures)\b))?\s*"
     r"(?:(?:which|it|this)\s+)?(?:(?:is|are|has|measures|measuring|reaches)\s+)?(?:\w+\s+)?"
-    r"(?:\b(?:now|currently|today|presently|at\s+present)\b|-+>|\u2192)",
+    r"(?:\b(?:now|currently|today|presently|at\s+present)\b|-+>|\u2192"
+    r"|\b(?:has|have)\s+(?:since\s+)?(?:decreas|increas|declin|grown|shrunk|fallen|risen|improv|progress)\w*\s+to\b)",
+    re.I,
+)
+_ELSEWHERE = re.compile(
+    rf"\s*(?:in|of|for|at)\s+(?:the\s+)?(?:contralateral|opposite|other|another)\b[^,;.()\d{NAME}]*",
     re.I,
 )
 _AFTER = re.compile(
@@ -87,6 +92,12 @@ def cue_after(tail: str, next_number: int | None) -> int | None:
         if _MAY_STAND_BETWEEN.fullmatch(between) and not _CLAUSE_END.search(between.rstrip("([ ")):
             return None
     return cue.end() + trailing(tail[cue.end() :])
+
+
+def elsewhere(tail: str) -> int:
+    """How much of `tail` says where else the number was that the lesion's was compared with."""
+    match = _ELSEWHERE.match(tail)
+    return match.end() if match else 0
 
 
 def earlier_thing_before(head: str) -> int | None:

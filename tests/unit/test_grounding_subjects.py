@@ -62,6 +62,8 @@ REFUSED = [
     ("SUVmax 8,2 (prev. 9,4).", "SUVmax 9.8.", PRIOR),
     ("SUV max 6.3, prev 8.", "SUV max 9.8.", PRIOR),
     ("SUV used to be 8.2.", "SUV.", PRIOR),
+    ("Size was 12 mm and has decreased to 8 mm.", "Size has decreased to 3.1 cm.", PRIOR),
+    ("SUV max 6.3 vs 4.1 in the contralateral node.", "SUV max 9.8.", PRIOR),
     ("SUV went from 8.2 to 5.1.", "SUV went to 9.8.", PRIOR),
 ]  # fmt: skip
 
