@@ -15,7 +15,7 @@ class Standing(Enum):
     DENIED = "denied"
 
 
-_NEAR = (
+NEAR_CUES = (
     "adjacent to", "next to", "close to", "near", "abutting", "abut", "anterior to",
     "posterior to", "lateral to", "medial to", "inferior to", "superior to", "cranial to",
     "cephalad to", "caudal to", "deep to", "superficial to", "proximal to", "distal to",
@@ -43,7 +43,7 @@ _ANEW = frozenset(
 )
 _OF_UPTAKE = frozenset({"that", "uptake", "activity", "avidity", "those", "seen", "than", "to"})
 _CUES: dict[str, list[tuple[list[str], Standing]]] = {}  # by their last word
-for _standing, _cues in ((Standing.NEAR, _NEAR), (Standing.COMPARED, _COMPARED)):
+for _standing, _cues in ((Standing.NEAR, NEAR_CUES), (Standing.COMPARED, _COMPARED)):
     for _cue in _cues:
         _CUES.setdefault(_cue.split()[-1], []).append((_cue.split(), _standing))
 _AFTER = {

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from engine.grounding.marks import NAME
+from engine.grounding.phrases import LESION
 from engine.grounding.quantities import ATOM
 
 
@@ -10,12 +12,23 @@ from engine.grounding.quantities import ATOM
 class Extent:
     """`axis` is long, short or craniocaudal, "" where no measured one is meant.
 
-    `lead` and `gone` count the characters before and behind that only make sense with the number.
+    `lead` and `gone` count the characters before and behind that only make sense with the number;
+    `instead` says without a number what they said.
     """
 
     axis: str
     lead: int = 0
     gone: int = 0
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The axis named before a length; its own where no comma parts them."""
+
+    axis: str
+    is_own: bool
+    lead: int
 
 
 TO_ITS_END = (  # of a phrase that only makes sense with the number before it
@@ -23,18 +36,26 @@ TO_ITS_END = (  # of a phrase that only makes sense with the number before it
     r"(?=[,;.()\[\]\d#\x00]|$|\s(?:with|and|SUV|suv|is|which|at|near|in|on|along|involving)\b)"
 )
 _DISTANCE_AFTER = re.compile(
-    rf"\s*(?:away\s+)?(?P<gone>(?:from|of|off)\b{TO_ITS_END}|thick(?:ness)?\b)"
-    r"|\s*(?:away|above|below|deep|apart|beneath|under|over|behind|beyond|across|into|through|past"
+    r"\s*(?P<gone>(?P<away>(?:away\s+)?from\b(?!(?P<span>[^,;.]{0,40}?\bto\b)))|of\b|thick(?:ness)?\b)"
+    r"|\s*(?:away|off|from|above|below|deep|apart|beneath|under|over|behind|beyond|across|into|through|past"
     r"|(?:super|infer|anter|poster)ior\w*|(?:proxim|dist|crani|caud|later|medi|ventr|dors)al\w*"
     r"|towards?|upwards?|downwards?|outside|inside|(?:to\s+(?:the|its)\s+)?(?:left|right)\s+(?:of|from)"
     r"|short\s+of|(?:out|in)ward\w*|higher|lower|slices?|collimation|margins?)\b",
     re.I,
 )
+_HEDGE = (
+    r"(?:[~<>\u2264\u2265\u2248]|\b(?:about|approximately|approx|around|roughly|nearly|some|up\s+to"
+    r"|at\s+(?:least|most)|(?:less|more)\s+than|over)\b\.?)"
+)
+_HEDGED = re.compile(rf"(?:{_HEDGE}\s*)?$", re.I)
+_WITHIN = re.compile(rf"\bwithin\s*(?:an?\s+)?(?:{_HEDGE}\s*)?$", re.I)
 _DISTANCE_BEFORE = re.compile(
     r"\b(?:within|thick(?:ness)?|margins?|distances?|gap|collimation|spacing|spaced)\b[\s:,]*"
     r"(?:of|is|was|about|approximately)?\s*$",
     re.I,
 )
+# A number behind one of these that is no name might be meant as one: "level 2 to 3 cm"
+_NUMBERED_BEFORE = re.compile(r"\b(?:levels?|stations?|segments?|zones?|ribs?)\s+$", re.I)
 
 _FILLER = (
     r"(?:[\s:=~,(\[<>\u2264\u2265\u2248-]|\b(?:of|is|was|are|were|up|to|about|around|approximately|approx|ca"
@@ -67,12 +88,27 @@ _AXIS_AFTER = {
         "craniocaudal": r"(?:cranio-?\s?caudal|supero-?inferior|CC\s+dim|(?-i:CC)\b)",
     }.items()
 }  # fmt: skip
+_MAXIMUM = r"(?:greatest|largest|longest|maximum|maximal|max\.?|long|major|overall)"
 _AXIS_BEFORE = {
     axis: re.compile(rf"\b{words}{_AXIS_NOUN}(?P<between>[\s,]*{_FILLER})$", re.I)
-    for axis, words in _AXES.items()
-}
-_MAXIMUM = r"(?:greatest|largest|longest|maximum|maximal|max\.?|long|major|overall)"
+    for axis, words in {
+        **_AXES, "long": rf"{_MAXIMUM}[\s-]+(?:axis|axes|diameters?|dimensions?|extent|size)",
+    }.items()
+}  # fmt: skip
+_LENGTH_FOLLOWS = re.compile(
+    rf"[\s:=]*(?:\b(?:of|is|at|measur\w+)\s+)?{ATOM.pattern}\s*-?(?:[cm]m|(?:centi|milli)met\w+)\b",
+    re.I,
+)
 _NO_SIZE_BEFORE = re.compile(
+    r"\b(?:exten[ds]\w*|(?<!greatest )(?<!largest )(?<!maximum )(?<!maximal )(?<!longest )extent"
+    r"|displac\w*|shift\w*|invad\w*|invasion|protrud\w*|herniat\w*|project(?:s|ed|ing)|travers\w*"
+    r"|penetrat\w*|infiltrat\w*|deviat\w*|elevat\w*|retract\w*|advanc\w*|moves?|moved|lies|lying|located"
+    r"|situated|positioned|cent(?:er|re)(?:ed|d)|begin\w*|start\w*|ends|separat\w*|offset|span(?:s|ning)"
+    r"|midline|distan\w+|migrat\w*|descend\w*|ascend\w*|dilat\w*|narrow\w*|push\w*|compress\w*)\b"
+    r"(?:(?!measur|\bsize|diameter|dimension)[^,;.\d]){0,60}$",
+    re.I,
+)
+_SIZE_BEFORE = re.compile(
     r"\b(?:exten[ds]\w*|(?<!greatest )(?<!largest )(?<!maximum )(?<!maximal )(?<!longest )extent"
     r"|displac\w*|shift\w*|invad\w*|invasion|protrud\w*|herniat\w*|project(?:s|ed|ing)|travers\w*"
     r"|penetrat\w*|infiltrat\w*|deviat\w*|elevat\w*|retract\w*|advanc\w*|moves?|moved|lies|lying|located"
@@ -88,7 +124,7 @@ _LESION = (
     r"|(?:hyper|hypo)densit(?:y|ies)|spots?|carcinomas?|malignanc(?:y|ies)|lymphomas?|primary)"
 )
 _SIZE_BEFORE = re.compile(
-    rf"\b(?:measur\w+|sizes?|sized|dimensions?|diameters?|{_MAXIMUM}[\s-](?:axis|extent)|{_LESION})\b{_FILLER}$"
+    rf"\b(?:measur\w+|sizes?|sized|dimensions?|diameters?|{_MAXIMUM}[\s-](?:axis|extent)|{LESION})\b{_FILLER}$"
     rf"|\b(?:measur\w+|sizes?|dimensions?|diameters?)\b[^;.()\d#]{{0,60}}?\b(?:to|of|is|was|at|are|now"
     rf"|currently)\b{_FILLER}$"
     rf"|\b(?:increas|decreas|grow|grew|enlarg|shr[iu]nk)\w*\s+to\b{_FILLER}$",
@@ -101,7 +137,7 @@ _SIZE_AFTER = re.compile(
 )
 _LESION_AFTER = re.compile(
     r"[\s,-]*(?:(?!(?:in|at|on|of|to|from|by|with|and|or|is|was|are|the|an?|for|into|between|which|that"
-    rf"|distance|gap|shift|away|behind)\b)[\w/'-]+[\s,]+){{0,7}}?{_LESION}\b",
+    rf"|distance|gap|shift|away|behind)\b)[\w/'{NAME}-]+[\s,]+){{0,7}}?{LESION}\b",
     re.I,
 )
 _STANDS_ALONE_BEFORE = re.compile(rf"(?:^\s*|[,;:(\[]\s*){_FILLER}$", re.I)
@@ -113,29 +149,68 @@ _STANDS_ALONE_AFTER = re.compile(
 
 
 def distance(head: str, tail: str) -> Extent | None:
-    """What a length is that lies between two things, or is a thickness; None where it is none."""
+    """What a length is that lies between two things, or is a thickness; None where it is none.
+
+    "2 cm from the hilum" is away from it: without these words the hilum would be the place.
+    """
+    if _NUMBERED_BEFORE.search(head):
+        return Extent("")
     after = _DISTANCE_AFTER.match(tail)
-    if after is None and not _DISTANCE_BEFORE.search(head):
+    within = _WITHIN.search(head)
+    if after is None and within is None and not _DISTANCE_BEFORE.search(head):
         return None
-    return Extent("", 0, after.end() if after and after["gone"] else 0)
+    gone = after.end() if after and after["gone"] else 0
+    if within:
+        return Extent("", len(head) - within.start(), gone, "near")
+    if after is None or not after["away"]:
+        return Extent("", 0, gone)
+    hedge = _HEDGED.search(head)
+    return Extent("", len(hedge[0]) if hedge else 0, gone, "away from")
 
 
 def extent_of(head: str, tail: str) -> Extent:
-    """The axis that one length is said of, by the words behind it, then by those before."""
-    for axis, behind in _AXIS_AFTER.items():
-        if after := behind.match(tail):
-            return Extent(axis, 0, 0 if axis else _in_brackets(after))
-    if _SIZE_AFTER.match(tail):
-        return Extent("long")
-    for axis, ahead in _AXIS_BEFORE.items():
-        if before := ahead.search(head):
-            own = "," not in before["between"]  # else it may be the axis of the number before
-            return Extent(axis if own else "", len(head) - before.start() if own else 0)
+    """The axis that one length is said of: by the words right before it, or right behind it.
+
+    Words behind that another length follows are that one's, unless it has its own behind it:
+    "long axis 10 mm short axis 8 mm", "10 mm long axis 8 mm short axis".
+    """
+    before, after = _axis_before(head), _axis_after(tail)
+    if after and _leads_on(tail, after.gone):
+        after = None
+    if before and before.is_own:
+        if after and after.axis != before.axis:
+            return Extent("")
+        return Extent(before.axis, 0 if before.axis else before.lead, after.gone if after else 0)
+    if after:
+        return after
+    if before:
+        return Extent("")  # it may be the axis of the number before
     if _NO_SIZE_BEFORE.search(head):
         return Extent("")
     is_size = _SIZE_BEFORE.search(head) or _LESION_AFTER.match(tail)
     is_alone = _STANDS_ALONE_BEFORE.search(head) and _STANDS_ALONE_AFTER.match(tail)
     return Extent("long" if is_size or is_alone else "")
+
+
+def _axis_before(head: str) -> _Before | None:
+    for axis, ahead in _AXIS_BEFORE.items():
+        if before := ahead.search(head):
+            return _Before(axis, "," not in before["between"], len(head) - before.start())
+    return None
+
+
+def _axis_after(tail: str) -> Extent | None:
+    for axis, behind in _AXIS_AFTER.items():
+        if after := behind.match(tail):
+            return Extent(axis, 0, _in_brackets(after))
+    after = _SIZE_AFTER.match(tail)
+    return Extent("long", 0, after.end()) if after else None
+
+
+def _leads_on(tail: str, end: int) -> bool:
+    """Whether the axis that ends there is the next length's, which has no other behind it."""
+    following = _LENGTH_FOLLOWS.match(tail, end)
+    return following is not None and _axis_after(tail[following.end() :]) is None
 
 
 def _in_brackets(after: re.Match[str]) -> int:

@@ -4,6 +4,15 @@ import re
 from dataclasses import dataclass
 
 from engine.grounding.lengths import TO_ITS_END, distance, extent_of
+from engine.grounding.marks import NAME
+from engine.grounding.phrases import (
+    COMPARATOR,
+    FILLER,
+    FILLING_WORD,
+    LESION,
+    REFERENCE,
+    SUV_PHRASE,
+)
 from engine.grounding.quantities import ATOM, Quantity, is_unitless
 
 
@@ -11,52 +20,30 @@ from engine.grounding.quantities import ATOM, Quantity, is_unitless
 class Meaning:
     """`kind` as in Span; `role` the statistic of an uptake, or the axis of a size.
 
-    `start` and `end` enclose the words that only make sense with the number.
+    `start` and `end` enclose the words that only make sense with the number; where they are taken
+    out, `instead` stands in their place. What is an `aside` parts no uptake from its number.
     """
 
     kind: str
     role: str
     start: int
     end: int
+    instead: str = ""
+    is_aside: bool = False
 
 
-_STATISTIC = (
-    r"(?:max(?:imum|imal)?|mean|peak|avg|average|min(?:imum)?|median|highest|bw|lbm|bsa|lean)"
-)
-SUV_PHRASE = (
-    rf"(?:(?<![A-Za-z])(?:{_STATISTIC}\s+)?"
-    r"(?:suvs?|s\.\s?u\.\s?v\.?|suls?|standard(?:i[sz]ed)?\s+uptake\s+values?(?:\s*\(\s*suvs?\s*\))?)"
-    rf"(?:[\s_/,(\[-]*(?:suv)?{_STATISTIC}(?![A-Za-z])\.?[)\]]?)*(?![A-Za-z]))"
-)
-_FILLING_WORD = (
-    r"(?:\b(?:of|is|was|at|are|were|values?|measur(?:es|ing|ed)|to|up|reach\w*|an?"
-    r"|the|now|currently|today|about|around|approximately|approx|roughly|nearly|equals?|rang\w+"
-    r"|from|between|in|greater|more|less|higher|lower|than|above|below|over|under|exceeding|least|most"
-    r"|much|as|high|only|overall|region|ca)\b\.?)"
-)
-_FILLER = rf"(?:[\s:=~,(\[<>≤≥≈-]|{_FILLING_WORD})*"
-_SUV_BEFORE = re.compile(rf"{SUV_PHRASE}(?P<between>{_FILLER})$", re.I)
+_SUV_BEFORE = re.compile(rf"{SUV_PHRASE}(?P<between>{FILLER})$", re.I)
 _SUV_AFAR = re.compile(
-    rf"{SUV_PHRASE}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{_FILLER})$",
+    rf"{SUV_PHRASE}(?P<between>[^.;:()\[\]\d#]{{0,60}}?\b(?:of|is|was|at|to|measur\w+|reach\w*|=)\s*{FILLER})$",
     re.I,
 )
-_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{SUV_PHRASE})(?P<ahead>{_FILLER}{ATOM.pattern})?", re.I)
-_REFERENCE = re.compile(
-    r"\b(?:liver|hepatic|blood[\s-]?pool|aort(?:a|ic)|mediastin(?:al|um)|background|reference"
-    r"|spleen|splenic|muscle|brain|parotid|contralateral|normal|physiologic\w*|threshold|cut-?\s?off"
-    r"|window|prior)\b",
+# "SUV max of the T9 lesion: 7.3"
+_SUV_OF_NAME = re.compile(
+    rf"{SUV_PHRASE}(?P<between>\s+(?:of|at|in|for)\s+(?:the\s+|an?\s+)?(?:[a-z]+\s+){{0,2}}{NAME}+"
+    rf"(?:[\s-]+(?:lymph\s+)?(?:vertebral\s+)?(?:body|{LESION}|vertebrae?))?{FILLER})$",
     re.I,
 )
-_REFERENCE_BESIDE = re.compile(rf"(?:{_REFERENCE.pattern}\s*)+(?P<bracket>[(\[]\s*)?$", re.I)
-_SITE_OF_LESION = re.compile(r"\b(?:in|of|within|involving)\s+(?:the\s+)?(?:\w+\s+)?$", re.I)
-_COMPARING = re.compile(
-    r"\b(?:above|below|than|(?:compared|relative|similar|equal)\s+(?:to|with)|that\s+of|versus|vs"
-    r"|exceed\w*)\b[^,;.()]*$",
-    re.I,
-)
-_COMPARATOR = re.compile(
-    r"[<>≤≥]|\b(?:above|over|greater|more|higher|exceeding|larger|least)\b", re.I
-)
+_SUV_AFTER = re.compile(rf"\s*-?\s*(?>{SUV_PHRASE})(?P<ahead>{FILLER}{ATOM.pattern})?", re.I)
 _NEGATION = re.compile(r"\b(?:no|without|not|never|none)\b[^,;.()]*$", re.I)
 
 _SLICE_BEFORE = re.compile(
@@ -66,11 +53,16 @@ _SLICE_BEFORE = re.compile(
     re.I,
 )
 _NOT_A_PET_SLICE = re.compile(r"(?<!pet/)(?<!pet /)(?<!pet / )\bct\b|\bmr|coronal|sagittal", re.I)
+_UPTAKE_WAITS = re.compile(rf"{SUV_PHRASE}[^.;:,()\[\]\d#]{{0,60}}$", re.I)
+_UPTAKE_FOLLOWS = re.compile(
+    rf"\s*(?:[:=]|\b(?:is|was|of|measur\w+|reach\w*)\b){FILLER}{ATOM.pattern}", re.I
+)
+_FRACTION = re.compile(r"\d[.,]\d{1,2}(?!\d)|(?<!\d)[.,]\d|\bpoint\b|\bhalf\b", re.I)
 _TOTAL_AFTER = re.compile(rf"\s*(?:of|/)\s*{ATOM.pattern}", re.I)
 _SERIES_BEFORE = re.compile(r"\b(?:series|ser?)\b\.?(?:[\s:#=(]|\b(?:number|no)\b\.?)*$", re.I)
 _VOLUME_BEFORE = re.compile(
     rf"\b(?:volumes?|MTV|(?P<glycolysis>TLG|glycolysis))\b(?:\s*\((?:MTV|TLG)\))?"
-    rf"(?P<between>{_FILLER})$",
+    rf"(?P<between>{FILLER})$",
     re.I,
 )
 _GRAMS = re.compile(r"\s*-?\s*(?:g(?:rams?)?|SUV\s*[*.x]?\s*(?:ml|cc|cm3))(?![\w/])", re.I)
@@ -100,12 +92,16 @@ _SHARE_AFTER = re.compile(
 
 _MULTIPLE = re.compile(r".*(?:twice|thrice|fold|times)", re.I | re.S)
 _OF_ANOTHER = re.compile(
-    rf"\s*(?:as|that|those|the|its|their)\b{TO_ITS_END}|\s*{_REFERENCE.pattern}{TO_ITS_END}", re.I
+    rf"\s*(?:as|that|those|the|its|their)\b{TO_ITS_END}|\s*{REFERENCE.pattern}{TO_ITS_END}", re.I
 )
 _LEADS_TO_ONE = re.compile(
     rf"(?:{SUV_PHRASE}|\b(?:slices?|images?|img|frames?|instances?|series|volumes?|MTV|TLG|glycolysis"
-    rf"|scores?|grades?|stages?|deauville|krenning|category|number)\b)(?:[^\w.;!?]|{_FILLING_WORD})*$"
+    rf"|scores?|grades?|stages?|deauville|krenning|category|number)\b)(?:[^\w.;!?]|{FILLING_WORD})*$"
     rf"|{SUV_PHRASE}[^.;:()\[\]\d#]{{0,60}}?\b(?:is|was|measur\w+|reach\w*)\s+$",
+    re.I,
+)
+_IS_VALUE = re.compile(
+    rf"{SUV_PHRASE}(?:[\s:=~-]|\b(?:of|is|was|at|about|approximately|up|to|measur(?:es|ing|ed)|around|nearly)\b)*$",
     re.I,
 )
 _COUNTED = re.compile(
@@ -118,6 +114,11 @@ _COUNTED = re.compile(
 def leads_to_one(head: str) -> bool:
     """Whether the words before a "one" make it a number."""
     return _LEADS_TO_ONE.search(head) is not None
+
+
+def is_value(head: str) -> bool:
+    """Whether the words before a numeral such as "VIII" make it an uptake."""
+    return _IS_VALUE.search(head) is not None
 
 
 def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
@@ -142,32 +143,28 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
     if quantity.unit not in ("length", "none") or len(quantity.factors) > 3:
         return Meaning("unknown", "", start, end)
     if apart := distance(head, tail):
-        return Meaning("unknown", "", start, end + apart.gone)
+        return Meaning("unknown", "", start - apart.lead, end + apart.gone, apart.instead)
     other = _SUV_BEFORE.search(head) or _VOLUME_BEFORE.search(head)
     if other and "," not in other["between"]:  # "SUV: 1.2 cm" is neither
         return Meaning("unknown", "", start - len(head) + other.start(), end)
-    if _COMPARATOR.search(head[-20:]) and _NEGATION.search(head):
+    if COMPARATOR.search(head[-20:]) and _NEGATION.search(head):
         return Meaning("unknown", "", start, end)
     if len(quantity.factors) > 1:
         return Meaning(f"size{len(quantity.factors)}", "", start, end)
     extent = extent_of(head, tail)
     if not extent.axis:
         return Meaning("unknown", "", start - extent.lead, end + extent.gone)
-    return Meaning("size1", extent.axis, start, end)
+    return Meaning("size1", extent.axis, start, end + extent.gone)
 
 
 def _suv(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     if quantity.unit not in ("none", "suv"):
         return None
-    before = _SUV_BEFORE.search(head) or _SUV_AFAR.search(head)
+    before = _SUV_BEFORE.search(head) or _SUV_AFAR.search(head) or _SUV_OF_NAME.search(head)
     if before is None:
         return None
-    offset = quantity.start - len(head)
-    compared = _start_of_comparison(head, before)
-    if compared is not None:
-        return Meaning("unknown", "", offset + compared, quantity.end)
     role = _statistic(head[before.start() : before.start("between")])
-    return Meaning("suv", role, offset + before.start(), quantity.end)
+    return Meaning("suv", role, quantity.start - len(head) + before.start(), quantity.end)
 
 
 def _suv_behind(head: str, tail: str, quantity: Quantity) -> Meaning | None:
@@ -180,21 +177,10 @@ def _suv_behind(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     return Meaning("suv", "max", quantity.start, quantity.end) if quantity.unit == "suv" else None
 
 
-def _start_of_comparison(head: str, before: re.Match[str]) -> int | None:
-    """Where the words begin that give the uptake to an organ to compare with, or a threshold."""
-    beside = _REFERENCE_BESIDE.search(head, 0, before.start())
-    if beside is None:
-        return before.start() if _REFERENCE.search(before["between"]) else None
-    lead = head[: beside.start()]
-    if beside["bracket"]:  # "above liver (SUV 2.4)", and not "node in the liver (SUV 6.3)"
-        return before.start() if _COMPARING.search(lead) else None
-    return None if not _COMPARING.search(lead) and _SITE_OF_LESION.search(lead) else beside.start()
-
-
 def is_denied(head: str) -> bool:
     """Whether the words before say that there is nothing above the number."""
     denial = _NEGATION.search(head)
-    return bool(denial and _COMPARATOR.search(denial[0]))
+    return bool(denial and COMPARATOR.search(denial[0]))
 
 
 def _statistic(words: str) -> str:
@@ -223,8 +209,6 @@ def _volume(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | No
     if quantity.unit == "length" or len(quantity.factors) > 1:
         return None
     start, end = quantity.start - len(head) + led.start(), quantity.end
-    if _REFERENCE_BESIDE.search(head, 0, led.start()):
-        return Meaning("unknown", "", start, end)
     if quantity.unit == "volume":
         return Meaning("glycolysis" if led["glycolysis"] else "volume", "", start, end)
     unit = {"none": _GRAMS, "suv": _PER_VOLUME}.get(quantity.unit)
@@ -247,6 +231,7 @@ def _volume_without_words(text: str, head: str, tail: str, quantity: Quantity) -
 
 
 def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
+    """A slice, by whole numbers; none where an uptake still waits for its number."""
     if quantity.unit != "none":
         return None
     if before := _SERIES_BEFORE.search(head):
@@ -255,13 +240,18 @@ def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     if before is None:
         return None
     start = quantity.start - len(head) + before.start()
+    waits = _UPTAKE_WAITS.search(head, 0, before.start()) is not None
+    follows = _UPTAKE_FOLLOWS.match(tail)
+    if waits and not (follows and is_unitless(tail, follows.end())):
+        return Meaning("unknown", "", quantity.start, quantity.end)
     total = _TOTAL_AFTER.match(tail)
     end = quantity.end + (total.end() if total and not quantity.is_range else 0)
-    if _NOT_A_PET_SLICE.search(before[0]):
+    if _NOT_A_PET_SLICE.search(before[0]) or _FRACTION.search(quantity.factors[0]):
         return Meaning("unknown", "", start, end)
     spread = quantity.is_range and "/" not in quantity.factors[0]
     plural = re.search(r"\b(?:slices|images|frames|instances)\b", before[0], re.I)
-    return Meaning("slice", "range" if spread and plural else "", start, end)
+    role = "range" if spread and plural else ""
+    return Meaning("slice", role, start, end, is_aside=waits)
 
 
 def _unknown(text: str, head: str, tail: str, quantity: Quantity) -> Meaning:
@@ -269,6 +259,8 @@ def _unknown(text: str, head: str, tail: str, quantity: Quantity) -> Meaning:
     start, end = quantity.start, quantity.end
     if _MULTIPLE.match(text, start, end):
         led, share = _SUV_BEFORE.search(head), _OF_ANOTHER.match(tail)
+        if share and tail.startswith(NAME, share.end()):  # else the name would be the place
+            return Meaning("unknown", "", start, end, "relative to")
         start -= len(head) - led.start() if led else 0
     else:
         share = _SHARE_AFTER.match(tail)

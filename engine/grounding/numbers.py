@@ -1,16 +1,26 @@
 """Every number of a text replaced by the measured one, kept as a name, or taken out."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from engine.grounding.claims import UNSUPPORTED_CLAIM
 from engine.grounding.folding import folded
-from engine.grounding.keeping import kept_in
-from engine.grounding.meaning import Meaning, is_denied, leads_to_one, meaning_of
+from engine.grounding.keeping import names_in
+from engine.grounding.marks import ASIDE, DATE, NAME, PRIOR
+from engine.grounding.meaning import Meaning, is_denied, is_value, leads_to_one, meaning_of
 from engine.grounding.measured import Measured
-from engine.grounding.priors import DATE, PRIOR, cue_after, cue_before, trailing
+from engine.grounding.priors import (
+    cue_after,
+    cue_before,
+    earlier_thing_before,
+    elsewhere,
+    past_before_now,
+    trailing,
+)
 from engine.grounding.quantities import Quantity, quantities_in
 from engine.grounding.spans import Action, Span
+from engine.grounding.subjects import Foreign, foreign_in, goes_on
 from engine.grounding.tidying import GAP, article, tidied
 
 UNVERIFIED_NUMBER = "unverified-number"
@@ -19,10 +29,9 @@ OTHER_LESION = "other-lesion-removed"
 NOT_MEASURED = "unmeasured-number-removed"
 
 
-_KEPT = "\x00"  # what a kept name is replaced with while scanning
 _SENTENCE_END = re.compile(
     r"(?<!\bvs)(?<!\bno)(?<!\bca)(?<!\bmax)(?<!\bapprox)(?<!\bim)(?<!\bse)(?<!\be\.g)(?<!\bi\.e)"
-    r"(?<!\bimg)(?<!\bs)(?<!\bu)(?<!\bv)[.!?]+(?=\s|$)|\n",
+    r"(?<!\bimg)(?<!\bs)(?<!\bu)(?<!\bv)(?<!\bprev)[.!?]+(?=\s|$)|\n",
     re.I,
 )
 _COMPARISON_BEFORE = re.compile(
@@ -33,6 +42,7 @@ _COMPARISON_BEFORE = re.compile(
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|#|[a-z]+")
 _NOW = re.compile(r"\s*[,;]?\s*(?:and\s+|but\s+)?(?:now|currently|today|presently)\b", re.I)
+_PASSED_OVER = str.maketrans(PRIOR + ASIDE, "  ")
 _UNITS = {"volume": "cm3", "glycolysis": "g"}  # of the measured number: never the model's
 _ARTICLE_BEFORE = re.compile(r"\b(an?)(\s+)$", re.I)
 
@@ -57,10 +67,26 @@ class _Reading:
         before = [end for end in self.ends if end <= at]
         return len(before), before[-1] if before else 0
 
-    def take_out(self, start: int, end: int, kind: str, flag: str) -> None:
+    def foreign(self, quantity: Quantity, meaning: Meaning, start: int) -> Foreign | None:
+        """Whose the quantity is, if not the lesion's, in positions of the whole text."""
+        number, begin = self.sentence_of(quantity.start)
+        end = self.ends[number] if number < len(self.ends) else len(self.view)
+        if number and goes_on(self.view[begin:end]):
+            begin = self.ends[number - 2] if number > 1 else 0
+        at = (start - begin, quantity.start - begin, max(meaning.end, quantity.end) - begin)
+        found = foreign_in(self.view[begin:end], meaning.kind, *at)
+        return found and replace(found, start=found.start + begin, end=found.end + begin)
+
+    def sparing_names(self, start: int, end: int, quantity: Quantity) -> tuple[int, int]:
+        """The range around a quantity, or the quantity alone on a side where a name lies."""
+        has_before = NAME in self.view[start : quantity.start]
+        has_behind = NAME in self.view[quantity.end : end]
+        return quantity.start if has_before else start, quantity.end if has_behind else end
+
+    def take_out(self, start: int, end: int, kind: str, flag: str, instead: str = "") -> None:
         start, end = self._balanced(start, end)
         self.note(start, end, kind, None, "removed")
-        self.edits.append((start, end, GAP))
+        self.edits.append((start, end, instead or GAP))
         self.flags.append(flag)
 
     def _balanced(self, start: int, end: int) -> tuple[int, int]:
@@ -107,9 +133,11 @@ def _read_anew(span: Span) -> Span:
 def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[str, ...]]:
     reading = _read_names(text)
     view = reading.view
-    quantities = list(
-        quantities_in(view, lambda at: leads_to_one(view[reading.sentence_of(at)[1] : at]))
-    )
+
+    def led_by(leads: Callable[[str], bool]) -> Callable[[int], bool]:
+        return lambda at: leads(view[reading.sentence_of(at)[1] : at])
+
+    quantities = list(quantities_in(view, led_by(leads_to_one), led_by(is_value)))
     for quantity in quantities:
         if quantity.is_date:
             reading.blot(quantity.start, quantity.end, DATE)
@@ -123,12 +151,14 @@ def _once(text: str, measured: Measured) -> tuple[str, tuple[Span, ...], tuple[s
 def _read_names(text: str) -> _Reading:
     reading = _Reading(text, folded(text))
     reading.ends = [match.end() for match in _SENTENCE_END.finditer(reading.view)]
-    for kind, start, end in kept_in(reading.view):
-        reading.note(start, end, kind, None, "kept")
+    names = list(names_in(reading.view))
+    for kind, start, end in names:
+        if any(character.isdigit() for character in reading.view[start:end]):
+            reading.note(start, end, kind, None, "kept")
         if kind == "keep-score":
             reading.flags.append(UNSUPPORTED_CLAIM)
-    for span in reading.spans:
-        reading.blot(span.start, span.end, _KEPT)
+    for _, start, end in names:
+        reading.blot(start, end, NAME)
     return reading
 
 
@@ -141,27 +171,54 @@ def _settle(
             reading.take_out(reading.covered, quantity.end, "unknown", UNVERIFIED_NUMBER)
             reading.last_end = reading.covered = quantity.end
         return
-    number, sentence_start = reading.sentence_of(quantity.start)
+    _, sentence_start = reading.sentence_of(quantity.start)
     floor = max(sentence_start, reading.last_end)
     head = reading.view[floor : quantity.start]
-    meaning = meaning_of(reading.view, head.replace(PRIOR, " "), quantity)
+    meaning = meaning_of(reading.view, head.translate(_PASSED_OVER), quantity)
     start, end = max(meaning.start, floor), meaning.end
     prior = _prior_range(reading, quantity, following, floor, start)
     if prior is not None:
+        prior = reading.sparing_names(*prior, quantity)
         reading.take_out(*prior, "prior", PRIOR_NUMBER)
         reading.blot(*prior, PRIOR)
         reading.covered = prior[1]
         return
+    decided = max(floor, reading.covered)  # there may be an aside behind the floor
+    start = max(start, decided)
+    foreign = reading.foreign(quantity, meaning, start) if meaning.kind != "unknown" else None
+    if foreign is not None:
+        start, end = max(foreign.start, decided), foreign.end
+    start, end = reading.sparing_names(start, end, quantity)
     reading.last_end = reading.covered = end
     value = _value(meaning, measured)
-    if meaning.kind == "unknown" or (meaning.kind == "suv" and not meaning.role) or is_denied(head):
-        reading.take_out(start, end, "unknown", UNVERIFIED_NUMBER)
-    elif value is None:
-        reading.take_out(start, end, meaning.kind, NOT_MEASURED)
-    elif _is_anothers(reading, meaning, quantity, number):
-        reading.take_out(start, end, meaning.kind, OTHER_LESION)
-    else:
-        _replace(reading, quantity, meaning, floor, value)
+    refusal = _refusal(reading, quantity, meaning, foreign, value, is_denied(head))
+    if refusal is not None:
+        kind = meaning.kind if refusal in (NOT_MEASURED, OTHER_LESION) else "unknown"
+        reading.take_out(start, end, kind, refusal, meaning.instead)
+    elif value is not None:
+        _replace(reading, quantity, meaning, decided, value, (start, end))
+        if meaning.is_aside:
+            reading.blot(quantity.start, quantity.end, ASIDE)
+            reading.last_end = floor
+
+
+def _refusal(
+    reading: _Reading,
+    quantity: Quantity,
+    meaning: Meaning,
+    foreign: Foreign | None,
+    value: str | None,
+    denied: bool,
+) -> str | None:
+    """The flag of a number that is taken out; None where the measured one takes its place."""
+    if foreign is not None:
+        return OTHER_LESION if foreign.whose == "other" else UNVERIFIED_NUMBER
+    if meaning.kind == "unknown" or (meaning.kind == "suv" and not meaning.role) or denied:
+        return UNVERIFIED_NUMBER
+    if value is None:
+        return NOT_MEASURED
+    number, _ = reading.sentence_of(quantity.start)
+    return OTHER_LESION if _is_anothers(reading, meaning, quantity, number) else None
 
 
 def _prior_range(
@@ -172,7 +229,13 @@ def _prior_range(
     cue = cue_before(head)
     if cue is not None:
         begin = max(floor + cue, floor + head.rfind(PRIOR) + 1)
-        return begin, quantity.end + trailing(tail)
+        return begin, quantity.end + (elsewhere(tail) or trailing(tail))
+    if past := past_before_now(head, tail):
+        return quantity.start - past[0], quantity.end + past[1]
+    thing = earlier_thing_before(reading.view[floor:start])
+    if thing is not None and not quantity.is_date:
+        has_name = NAME in reading.view[floor + thing : start]
+        return start if has_name else floor + thing, quantity.end
     after = cue_after(tail, None if following is None else following - quantity.end)
     if after is None or quantity.is_date:
         return None
@@ -217,7 +280,12 @@ def _is_anothers(reading: _Reading, meaning: Meaning, quantity: Quantity, senten
 
 
 def _replace(
-    reading: _Reading, quantity: Quantity, meaning: Meaning, floor: int, value: str
+    reading: _Reading,
+    quantity: Quantity,
+    meaning: Meaning,
+    floor: int,
+    value: str,
+    phrase: tuple[int, int],
 ) -> None:
     text, view = reading.text, reading.view
     start, end = quantity.start, quantity.end
@@ -235,7 +303,7 @@ def _replace(
         if indefinite != written[1]:
             reading.edits.append((floor + written.start(1), floor + written.end(1), indefinite))
     reading.edits.append((start, end, value + unit))
-    reading.note(min(meaning.start, start), meaning.end, meaning.kind, value + unit, "replaced")
+    reading.note(min(phrase[0], start), phrase[1], meaning.kind, value + unit, "replaced")
 
 
 def _edited(reading: _Reading) -> str:

@@ -2,13 +2,17 @@
 
 import re
 
+from engine.grounding.marks import DATE, NAME
+from engine.grounding.phrases import LESION
+
 _EXAM = r"(?:exam\w*|stud(?:y|ies)|scans?|imaging|pet(?:\s*/\s*ct)?|ct|mri?|comparison|report|time)"
 _CUE = re.compile(
-    r"\b(?:previous(?:ly)?|prior(?:ly)?|former(?:ly)?|initial(?:ly)?|original(?:ly)?|earlier|baseline"
+    r"\b(?:previous(?:ly)?|prev\b\.?|pre-?\s?(?:treatment|therapy|operative(?:ly)?)|used\s+to\s+be|prior(?:ly)?|former(?:ly)?|initial(?:ly)?|original(?:ly)?|earlier|baseline"
     r"|compared\s+(?:to|with)|in\s+comparison\s+(?:to|with)|comparison|versus|vs\b\.?|last"
     r"|(?:changed|stable|increase[ds]?|decrease[ds]?|decline[ds]?|reduced|grown|enlarged|up|down"
-    r"|improved|progressed|changing|increasing|decreasing|fall\w*|rise\w*|rose|fell|different)"
-    r"(?:\s+in\s+\w+)?\s+from)\b",
+    r"|improved|progressed|changing|increasing|decreasing|fall\w*|rise\w*|rose|fell|different|went|gone|goes"
+    r"|dropp\w+|moved|shr[aiu]nk\w*|grew|grow\w*|wors\w+|progress\w+)"
+    r"(?:\s+in\s+\w+)?\s+from)(?!\w)",
     re.I,
 )
 _MAY_STAND_BETWEEN = re.compile(
@@ -17,6 +21,30 @@ _MAY_STAND_BETWEEN = re.compile(
     r"|standardized|uptake|values?|sizes?|g/ml|previous(?:ly)?|prior|last|compared|to|than|baseline"
     rf"|axial|slices?|images?|series|im|se|number|less|greater|least|most|much|as|between|{_EXAM})\b"
     r"\.?|[\x01])*",
+    re.I,
+)
+# "previous level 2 node SUV 3": the thing is of the earlier examination, and so is its number
+_EARLIER_THING = re.compile(
+    r"\b(?:previous|prior|prev\.?|former|earlier|baseline)\s+"
+    r"(?:(?!(?:with|and|in|of|at|is|which|that|treat|resect|radiat|irradiat|surg|operat|biops|therap|chemo"
+    rf"|descri|seen|not|known|report|measur|identif|demonstr)\w*)[\w'/{NAME}-]+\s+){{0,5}}?"
+    rf"(?:{LESION}\b|{NAME}+)(?:\s+{LESION}\b)*"
+    r"(?:[\s:,]|\b(?:had|has|was|were|measur\w+|with|at|of|an?)\b)*$",
+    re.I,
+)
+_WAS = re.compile(
+    r"\b(?:was|were|had\s+been|has\s+been|measured|had)\b(?:[\s~]|\b(?:of|at|an?|about|up|to|measured|approximately)\b)*$",
+    re.I,
+)
+_IS_NOW = re.compile(
+    r"\s*(?:(?P<and>,?\s*(?:and|but)\b)|[,;]|(?=-+>)|(?=\b(?:is|are|now|measures)\b))?\s*"
+    r"(?:(?:which|it|this)\s+)?(?:(?:is|are|has|measures|measuring|reaches)\s+)?(?:\w+\s+)?"
+    r"(?:\b(?:now|currently|today|presently|at\s+present)\b|-+>|\u2192"
+    r"|\b(?:has|have)\s+(?:since\s+)?(?:decreas|increas|declin|grown|shrunk|fallen|risen|improv|progress)\w*\s+to\b)",
+    re.I,
+)
+_ELSEWHERE = re.compile(
+    rf"\s*(?:in|of|for|at)\s+(?:the\s+)?(?:contralateral|opposite|other|another)\b[^,;.()\d{NAME}]*",
     re.I,
 )
 _AFTER = re.compile(
@@ -32,7 +60,6 @@ _TRAILING = re.compile(
     re.I,
 )
 _CLAUSE_END = re.compile(r"[;()\[\]\n]|,(?!\d)")
-PRIOR, DATE = "\x01", "\x02"  # what a prior number, and a date, is replaced with while scanning
 _ENDINGS = (
     "prior", "previous", "previously", "formerly", "last", "earlier", "ago", "before", "baseline",
     "then", "initially", "exam", "examination", "study", "studies", "scan", "scans", "imaging",
@@ -65,6 +92,26 @@ def cue_after(tail: str, next_number: int | None) -> int | None:
         if _MAY_STAND_BETWEEN.fullmatch(between) and not _CLAUSE_END.search(between.rstrip("([ ")):
             return None
     return cue.end() + trailing(tail[cue.end() :])
+
+
+def elsewhere(tail: str) -> int:
+    """How much of `tail` says where else the number was that the lesion's was compared with."""
+    match = _ELSEWHERE.match(tail)
+    return match.end() if match else 0
+
+
+def earlier_thing_before(head: str) -> int | None:
+    """Where the words begin that say the number of a thing of the earlier examination."""
+    thing = _EARLIER_THING.search(head)
+    return thing.start() if thing else None
+
+
+def past_before_now(head: str, tail: str) -> tuple[int, int] | None:
+    """How much before and behind a number says what was, where what is now follows."""
+    was, now = _WAS.search(head), _IS_NOW.match(tail)
+    if was is None or now is None:
+        return None
+    return len(head) - was.start(), max(now.end("and"), 0)
 
 
 def trailing(tail: str) -> int:

@@ -26,11 +26,27 @@ _WORDS = (
 _TIMES_WORDS = r"\b(?:twice|thrice)\b"
 _TWO = r"(?:\ban?\s+)?\b(?:couple|pair)\b(?:\s+of\b)?"
 _PLACEHOLDER = r"\[[\s#.,]*#[\s#.,]*\]|\[\s*(?:number|num|value)\s*\]|(?:[#][.,]?)+(?!\s*\d)"
-_DIGITS = r"(?:(?<![\d.,])[.,](?=\d))?\d+(?:[.,]\d+)*"
-_HALF = r"(?:\s+and\s+(?:an?\s+)?(?:half|quarter)\b)?"
+_LETTER_DIGIT = r"[OolI]{1,2}(?![A-Za-z])"  # a letter written for a zero or a one: "3.O"
+_DIGITS = (
+    r"(?:(?<![\d.,])(?:(?-i:(?<![A-Za-z])[OlI]))?[.,](?=\d))?\d+"
+    rf"(?:[.,](?:\d+(?-i:{_LETTER_DIGIT})?|(?-i:{_LETTER_DIGIT})))*"
+)
+_HALF = r"(?:(?:\s+|-)and(?:\s+|-)(?:an?(?:\s+|-))?(?:half|quarter)\b)?"
+_DECADE = (  # in the mid-twenties, in the 20s
+    r"(?:\bin\s+(?:the\s+)?)?(?:\b(?:low|mid|middle|high|upper|lower|early|late|to)[\s-]+)*"
+    r"(?:\b(?:teens|(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)ies|(?:single|double|triple)[\s-]digits?"
+    r"|hundreds|thousands)\b|(?<![\d.,])[1-9]0'?s\b)"
+)
 ATOM = re.compile(
-    rf"(?:(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))"
+    rf"(?:{_DECADE}|(?:{_PLACEHOLDER}|(?:\#\s?)?{_DIGITS}|{_WORDS}|\bhalf(?:\s+an?)?(?=\s+-?[cm]))"
     rf"{_HALF}|{_TIMES_WORDS}|{_TWO})",
+    re.I,
+)
+# Numbers where an uptake leads to them, else words of their own: "SUV of nil", "SUV of VIII"
+_LED_TO = re.compile(
+    r"\b(?:nil|nought|naught|(?-i:[IVX]+)(?!\s+contrast)"
+    r"|(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|(?:thir|four|fif|six|seven|eigh|nine)teen)th"
+    r"|(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)ieth)\b",
     re.I,
 )
 _MONTH = (
@@ -60,7 +76,7 @@ _OTHER = (
     r"(?:m?l\s*/\s*[a-z]+|[cm]m\^?2|square\s+\w+|hu\b|hounsfield(?:\s+units?)?|%|percent\b|mbq\b|kbq(?:/\w+)?|bq\b"
     r"|mci\b|hours?\b|hrs?\b|min(?:utes?|s)?\b|sec(?:onds?)?\b|days?\b|weeks?\b|months?\b"
     r"|years?\b|yrs?\b|kg\b|mg\b|fold\b|times\b|[-\s]thirds?\b|[-\s]quarters?\b|[-\s]halves\b"
-    r"|[-\s]dimensional\b|[-\s]points?\b)"
+    r"|[-\s]dimensional\b|[-\s]points?\b|f(?:oo|ee)t\b|yards?\b|microns?\b|degrees?\b|counts?\b)"
 )
 _UNITS = tuple(
     (name, re.compile(rf"\s*-?\s*{pattern}", re.I))
@@ -73,10 +89,13 @@ _UNITS = tuple(
 )
 _AXIS = r"(?:\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b\s*\)?)?"
 _TIMES = re.compile(rf"{_AXIS}\s*(?:x|\*|\bby\b)\s*(?=[\d.#\[]|{_SPELLED}(?:\b|[cm]m)|an?\s)", re.I)
+# "transverse" with a noun behind it is of the noun: "transverse colon"
 _TRAILING_AXIS = re.compile(
-    r"\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b(?:\s*\))?", re.I
+    r"\s*\(?\s*(?:(?:AP|TR|TV|CC|ML|SI)\b|(?:transverse|craniocaudal)\b(?!\s+[a-z]))(?:\s*\))?",
+    re.I,
 )
 _RANGE = re.compile(r"\s*(?:-|/|±|\+\s*/?\s*-|\bto\b|\bthrough\b|\bthru\b|\bor\b|\.\.+)\s*", re.I)
+_SPREAD = re.compile(r"\s*(?:±|\+\s*/?\s*-|\*|\.\.)")
 _BETWEEN = re.compile(r"\s*(?:-|\band\b|\bto\b)\s*", re.I)
 _CHANGED_FROM = re.compile(r"\bfrom\s*$", re.I)
 _RANGING_FROM = re.compile(r"\brang\w+\s+from\s*$", re.I)
@@ -104,15 +123,27 @@ class Quantity:
 
 
 def quantities_in(
-    text: str, is_led_to: Callable[[int], bool] = lambda start: False
+    text: str,
+    is_led_to: Callable[[int], bool] = lambda start: False,
+    is_value: Callable[[int], bool] = lambda start: False,
 ) -> Iterator[Quantity]:
     """Every quantity of a folded text, in order, dates among them.
 
-    "one" alone is a quantity where `is_led_to` says so of its start.
+    "one" alone is a quantity where `is_led_to` says so of its start; "nil" or "VIII" where
+    `is_value` does.
     """
     at = 0
     dates = [match.span() for match in _DATE.finditer(text)]
-    while (atom := ATOM.search(text, at)) is not None:
+    words = [match for match in _LED_TO.finditer(text) if is_value(match.start())]
+    while True:
+        atom = ATOM.search(text, at)
+        words = [word for word in words if word.start() >= at]
+        if words and (atom is None or words[0].start() < atom.start()):
+            start, at = words[0].span()
+            yield Quantity(start, at, (words[0][0],), "none", is_word=True, unit_start=at)
+            continue
+        if atom is None:
+            return
         date = next((span for span in dates if span[0] <= atom.start() < span[1]), None)
         if date is not None:
             yield Quantity(*date, (text[slice(*date)],), "other", is_date=True, is_bare=False)
@@ -158,6 +189,20 @@ def _unit(text: str, at: int) -> tuple[Unit, int]:
         if match := pattern.match(text, at):
             return name, match.end()  # type: ignore[return-value]
     return "none", at
+
+
+def is_bare_number(text: str, start: int, end: int) -> bool:
+    """Whether the digits there are a whole number, or the first of several, without a unit."""
+    atom = ATOM.match(text, start)
+    if atom is None or atom.end() != end or _SPREAD.match(text, end):
+        return False
+    quantity = _quantity(text, atom, -1)
+    numbers = quantity.factors[0].split()
+    return (
+        quantity.unit == "none"
+        and len(quantity.factors) == 1
+        and all(number.isdigit() for number in numbers)
+    )
 
 
 def is_unitless(text: str, at: int) -> bool:

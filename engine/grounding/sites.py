@@ -1,7 +1,7 @@
 """Where a sentence says a lesion lies: the longest term of a table of sites, and its side."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.sr.coding import Code
 
@@ -51,7 +51,9 @@ def site_of(text: str) -> Located:
             mentions = mentions_of(sentence)
             choice = _chosen(mentions, sentence, least_rank)
             if choice is not None:
-                return _located(choice, mentions, sentence, text)
+                located = _located(choice, mentions, sentence, text)
+                has_side = located.laterality is not None or choice.site.side == "no"
+                return located if has_side else replace(located, laterality=_side_apart(sentences))
     return _nearby(sentences) or Located(laterality=only_side_in(words))
 
 
@@ -84,7 +86,8 @@ def _as_nodes(subjects: Sequence[Mention], words: Sequence[Word]) -> Sequence[Me
         named = table().get(one.site.node or "")
         following = next((other for other in reversed(meant) if other.first > one.last), None)
         is_of_list = following is not None and _is_node_list(words, one, following)
-        if named is not None and (node is not None or is_of_list):
+        is_named = named is not None and any(is_within(other.site, named) for other in subjects)
+        if named is not None and (node is not None or is_of_list or is_named):
             meant.append(Mention(named, one.first, one.last))
         else:
             meant.append(one)
@@ -137,6 +140,8 @@ def _located(
     places = {(one.first, one.last) for one in choice.mentions}
     mine = [one for one in mentions if (one.first, one.last) in places]
     side = None if site.side == "no" else side_of(mine, mentions, words)
+    if side is None and site.side == "yes":  # "lung nodule in the right hemithorax"
+        side = side_of(_wholes(site, mentions, words), mentions, words)
     told = choice.spanned
     return Located(
         site=site.code,
@@ -146,6 +151,21 @@ def _located(
         term=text[words[told[0].first].start : words[told[-1].last].end],
         name=site.name,
     )
+
+
+def _wholes(site: Site, mentions: Sequence[Mention], words: Sequence[Word]) -> list[Mention]:
+    """The mentions of what the site is part of, its region among them."""
+    return [
+        one
+        for one in mentions
+        if (is_within(site, one.site) or (one.site.rank == 0 and one.site.region == site.region))
+        and standing_of(one, words) is Standing.SUBJECT
+    ]
+
+
+def _side_apart(sentences: Sequence[Sequence[Word]]) -> Code | None:
+    """The one side that sentences speak of which name no site: "It lies on the right"."""
+    return only_side_in([word for words in sentences if not mentions_of(words) for word in words])
 
 
 def _nearby(sentences: Sequence[Sequence[Word]]) -> Located | None:

@@ -11,7 +11,12 @@ JOINED, APART, ENDED = 1, 2, 3  # what stands before a word: a hyphen or slash; 
 
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _END = re.compile(r"[.!?;]\s|\n")
-_ABBREVIATED = frozenset({"vs", "approx", "ca", "e", "g", "i"})
+_ABBREVIATED = frozenset({"vs", "approx", "ca", "e", "g", "i", "rt", "lt"})
+# "R lung", "R. lung", and at the start of a sentence "R. Lung"; no litre, and no end of a sentence
+_SIDE_LETTER = re.compile(
+    r"(?<![\w/-])(?<!\d\s)[RL](?=\.?\s+(?!spine)[a-z]{3})|(?:^|[.!?;]\s|\n)\s*[RL](?=\.?\s+[A-Z][a-z]{2})"
+)
+_SIDE_LETTERS = {"R": "right", "L": "left"}
 # A term may hold these anywhere: "upper lobe of the left lung".
 _PASSED_OVER = frozenset(
     {"a", "an", "the", "of", "in", "at", "within", "on", "its", "their", "s"}
@@ -44,11 +49,15 @@ class Mention:
 def words_of(text: str) -> list[Word]:
     """The words of a text; "levels II/III" reads as "level II / level III"."""
     words: list[Word] = []
+    letters = {match.end() - 1 for match in _SIDE_LETTER.finditer(text)}
     for match in _WORD.finditer(text):
         gap = text[words[-1].end : match.start()] if words else ""
         previous = words[-1].text if words else ""
         word = _of_a_range(singular(match[0].lower()), previous, gap)
-        words.append(Word(word, match.start(), match.end(), _break(gap, previous)))
+        if match.start() in letters:
+            word = _SIDE_LETTERS[match[0]]
+        is_short = previous in _ABBREVIATED or (bool(words) and words[-1].start in letters)
+        words.append(Word(word, match.start(), match.end(), _break(gap, is_short)))
     return list(_with_repeated_heads(words))
 
 
@@ -77,8 +86,8 @@ def singular(word: str) -> str:
     return "ln" if word == "lns" else word
 
 
-def _break(gap: str, previous: str) -> int:
-    if _END.search(gap) and previous not in _ABBREVIATED:
+def _break(gap: str, is_short: bool) -> int:
+    if _END.search(gap) and not is_short:
         return ENDED
     if re.search(r"[,:()\[\]]", gap):
         return APART

@@ -36,7 +36,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"([(\[])\s*{GAP}\s*[,;:]?\s*(?:and\s+)?", r"\1"),
     )
 )  # fmt: skip
-_EMPTY_SENTENCE = re.compile(rf"(^|[.!?\n])([ \t]*){GAP}\s*[.,;:!?]+")
+_FIRST_SENTENCE = re.compile(rf"^\s*{GAP}[\s,;:]*[.!?]+\s*")
+_EMPTY_SENTENCE = re.compile(rf"(^|[.!?\n])([ \t]*){GAP}[\s,;:]*[.!?]+")
 _OPENING = re.compile(rf"(^|[.!?]\s+|\n\s*){GAP}[\s,;:-]*(?:(?:and|or|with|of)\s+)?(\w)?", re.I)
 _ARTICLE = re.compile(rf"\b(an?)(\s+){GAP}\s*(\w+)", re.I)
 _SPACE_BEFORE_STOP = re.compile(rf"\s*{GAP}\s*(?=[,.;:!?)\]])")
@@ -52,6 +53,7 @@ def tidied(text: str) -> str:
         previous = text
         for pattern, replacement in _RULES:
             text = pattern.sub(replacement, text)
+        text = _FIRST_SENTENCE.sub("", text)
         text = _EMPTY_SENTENCE.sub(r"\1", text)
     text = _OPENING.sub(lambda match: match[1] + (match[2] or "").upper(), text)
     text = _ARTICLE.sub(lambda match: article(match[1], match[3]) + match[2] + match[3], text)

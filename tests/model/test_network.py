@@ -127,6 +127,25 @@ def test_words_equal_a_plain_phi3_on_the_same_embeddings(shared: bool) -> None:
     assert len({tuple(row) for row in ours}) > 1
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["two-towers", "shared-encoder"])
+def test_the_splice_and_its_first_logits_equal_a_plain_phi3(shared: bool) -> None:
+    network, views = toy(shared), random_views(3)
+    plain = Phi3ForCausalLM(Phi3Config(**LANGUAGE)).eval()
+    plain.load_state_dict(network.language.state_dict())
+    with torch.no_grad():
+        visual = published_visual_tokens(network, views)
+        words = plain.get_input_embeddings()(torch.tensor(PROMPT))
+        theirs = torch.stack([torch.cat([words[:1], one, words[1 + len(one) :]]) for one in visual])
+        ours = network.spliced(network.visual_tokens(views), PROMPT)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            network.language(inputs_embeds=ours).logits[:, -1],
+            plain(inputs_embeds=theirs).logits[:, -1],
+            atol=1e-5,
+            rtol=0,
+        )
+
+
 def test_an_empty_mask_is_not_no_mask() -> None:
     tower = toy(shared=True).towers.vision_tower
     view = random_views(1).pet

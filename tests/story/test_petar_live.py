@@ -33,7 +33,7 @@ from pacsnode.settings import Describe, Settings
 from pacsnode.worker.running import working
 from tests.model.checkpoints import make_checkpoint
 from tests.peers import LOOPBACK, Receiver, encoded_dataset, storescu, wait_until
-from tests.story.serve import port_of, serving
+from tests.story.serve import Listening, port_of, serving
 from tests.story.small import reports_at, settings_for, site, small_study
 from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups, write
 
@@ -95,10 +95,13 @@ def test_a_real_study_comes_back_in_the_models_words_with_measured_numbers(
     home = tmp_path / "home"
     with Receiver() as receiver:
         destination = f"{receiver.ae_title}@{LOOPBACK}:{receiver.port}"
-        with serving(home, *ANY_PORT, "--model", str(toy), "--destination", destination) as node:
-            assert storescu(port_of(node), files).returncode == 0
+        options = ("--model", str(toy), "--destination", destination)
+        with serving(home, *ANY_PORT, *options, log_level="debug") as node:
+            port, listening = port_of(node), Listening(node)
+            assert storescu(port, files).returncode == 0
             wait_until(lambda: reports_at(receiver), within_s=90, what="the report")
             status = json.loads((home / "model.json").read_text())
+            log = listening.said()
         (arrived,) = reports_at(receiver).values()
         encoded = next(
             one.encoded for one in receiver.arrived if one.sop_class_uid == Comprehensive3DSRStorage
@@ -117,6 +120,7 @@ def test_a_real_study_comes_back_in_the_models_words_with_measured_numbers(
     assert finding.site is not None
     assert finding.site.meaning == "Thigh"
     assert codes.same(finding.laterality, codes.LEFT)
+    assert set(finding.flags) == set()
     assert not {"model-unable"} & {question.value for question, _ in finding.evaluations}
     # who wrote it
     assert status["state"] == "ready"
@@ -139,6 +143,9 @@ def test_a_real_study_comes_back_in_the_models_words_with_measured_numbers(
     assert any(encoded in path.read_bytes() for path in elsewhere)
     for path in elsewhere:
         assert not any(number in path.read_bytes() for number in invented), path
+    assert log.strip()
+    assert not any(number.decode() in log for number in invented)
+    assert SAYS not in log
 
 
 @pytest.mark.parametrize("of_air", [False, True], ids=["refused", "of-air"])

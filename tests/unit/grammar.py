@@ -111,6 +111,7 @@ def uptake(pick: Pick) -> str:
         "SUVpeak {n}", "SUV mean of {n}", "mean SUV {n}", "SUVmax/SUVmean {n}", "SUL peak {n}",
         "peak SUV is {n}", "SUV max currently {n}", "a maximum standardized uptake value of {n}",
         "{n} SUV", "SUVmax was measured at {n}", "SUV max in this node is {n}", "uptake of {n}",
+        "SUVmax on delayed images {n}", "SUV max in this slice {n}", "SUV ratio of {n}",
     ))  # fmt: skip
     return form.format(n=amount(pick))
 
@@ -131,6 +132,7 @@ def extent(pick: Pick) -> str:
         "{a}{u} in radius", "circumference of {a}{u}", "transverse diameter of {a}{u}",
         "greatest dimension of {a}{u}", "{a}{u} long axis", "{a}{u} behind the carina",
         "approximately {a}{u}", "~{a}{by}{b}{u}", "less than {a}{u}", "{a} and a half{u}",
+        "long axis {a}{u} short axis {b}{u}", "short axis {a}{u} long axis {b}{u}",
     ))  # fmt: skip
     return form.format(a=number(pick), b=number(pick), c=number(pick), u=unit, by=by)
 
@@ -166,6 +168,7 @@ def past(pick: Pick) -> str:
 def stray(pick: Pick) -> str:
     form = pick((
         "attenuation of {n} HU", "{n} foci", "{n}% of the lobe", "{n} cm from the carina",
+        "liver: SUVmean {n}", "the liver has an SUV of {n}", "segmented at SUV {n}",
         "liver SUV max {n}", "above blood pool SUV of {n}", "volume of {n} mL", "MTV {n} cc",
         "TLG {n}", "volume of {n} liters", "volume {n} L", "TLG {n} mL", "MTV of {n} \u00b5L",
         "TLG of {n} g", "volume of {n} cm",
@@ -173,6 +176,8 @@ def stray(pick: Pick) -> str:
         "{n} hours after injection", "a Gleason score of {n}", "on {d}", "{n}-fold",
         "within {n} mm of the pleura", "stage T{n}N0", "HER{n}", "{n} of {n} nodes",
         "half the lobe", "SUV max 5R", "SUV of C6", "SUV is at level 6", "SUVmax: T9",
+        "SUV in the mid-twenties", "SUV in the teens", "SUV of nil", "{n} inches", "a 4L mass",
+        "SUV {n} as threshold", "delta SUV {n}", "another {n} mm nodule",
         "twice that of the liver", "a twofold increase", "{n}fold", "thrice background uptake",
         "a couple of foci", "a pair of nodes", "Deauville {n}", "score of {n}", "one of the nodes",
         "wall thickness {n} mm", "a threshold SUV of {n}", "grade {n}", "{n} years ago", "({n})",
@@ -186,12 +191,24 @@ def stray(pick: Pick) -> str:
 
 def clause(pick: Pick) -> Sentence:
     """A piece that may stand between commas, with its anatomy where it has any."""
-    kind = pick(("uptake", "extent", "position", "past", "stray", "anatomy", "kept", "words"))
+    kind = pick(
+        ("uptake", "extent", "position", "past", "stray", "anatomy", "beside", "kept", "words")
+    )
     if kind == "anatomy":
         named = pick(ANATOMY)
         return Sentence(
             pick(("at {}", "in the {}", "involving {}", "near {}")).format(named), (named,)
         )
+    if kind == "beside":  # a number that must neither take the name along nor pass as part of it
+        named = pick(ANATOMY)
+        form = pick((
+            "{n} cm from {}", "{n} mm from the {}", "within {n} cm of {}", "twice that of {}",
+            "at {} {w} by {v} cm", "in the {} {n} by {w} cm", "at {} {w} x {v} x {n} mm",
+            "at {}, {w} mm", "SUV max of {} lesion: {n}", "SUV of the {} node is {n}",
+            "prior {} node SUV {n}", "at {} with SUV {w}",
+        ))  # fmt: skip
+        words = {"n": number(pick), "w": pick(SMALL_WORDS), "v": pick(SMALL_WORDS)}
+        return Sentence(form.format(named, **words), (named,))
     if kind == "kept":
         named = pick((*TRACERS, *SCORES))
         return Sentence(named, (named,))
@@ -273,6 +290,9 @@ SPELLED = frozenset(
     | {f"{stem}teen" for stem in ("thir", "four", "fif", "six", "seven", "eigh", "nine")}
     | {f"{stem}ty" for stem in ("twen", "thir", "for", "fif", "six", "seven", "eigh", "nine")}
 )
+DECADES = frozenset(
+    f"{stem}ties" for stem in ("twen", "thir", "for", "fif", "six", "seven", "nine")
+)
 LEAD_TO_ONE = frozenset(
     {"deauville", "mtv", "tlg"}
     | {f"{noun}{end}" for noun in ("slice", "image", "volume", "score") for end in ("", "s")}
@@ -294,6 +314,7 @@ def number_words_in(text: str) -> list[str]:
         number = word.removesuffix("fold")
         if (
             number in SPELLED
+            or word in ("teens", "eighties", *DECADES)
             or (number == "one" and number != word)
             or (word == "one" and before in LEAD_TO_ONE)
         ):

@@ -196,9 +196,24 @@ CLAIMS = [
     ("Decreased attenuation of the liver.", False),
     ("No prior study for comparison.", False),
     ("Without surgical clips.", False),
+    *((text, True) for text in (
+        "Larger than before", "Slightly smaller", "Slightly smaller in size.", "As before, avid.",
+        "No significant change", "Without appreciable interval change", "It has changed.",
+        "partial response to therapy", "Complete metabolic response.", "Response to chemotherapy",
+        "post chemotherapy", "Post-radiation change", "status-post lobectomy", "After nephrectomy",
+        "follow-up imaging", "Seen on follow up.", "has developed", "Has since appeared.",
+        "since 2019", "Since March.", "Doubled in size.", "clips in the axilla", "Sutures nearby.",
+        "compared to the prior scan", "Compared with 2019.",
+    )),
+    *((text, False) for text in (
+        "compared to liver", "Compared with that of the blood pool.", "compared to the left side",
+        "The larger of two nodes.", "Smaller than the other node.", "Degenerative changes.",
+        "Follow-up is recommended.", "Recommend CT follow-up.", "Avid since it is inflamed.",
+        "Posterior to the bladder.", "No clips.",
+    )),
     ("Intense uptake in the left lung.", False),
     ("Renewed, newborn, knew.", False),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "is_claim"), CLAIMS, ids=[text for text, _ in CLAIMS])

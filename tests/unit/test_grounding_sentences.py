@@ -169,7 +169,7 @@ SENTENCES = [
     ("Three lesions in the liver.", "Lesions in the liver."),
     ("3 of 5 nodes are avid.", "Nodes are avid."),
     ("Involving 30% of the vertebral body.", "Involving the vertebral body."),
-    ("Node, 2 cm from the carina.", "Node."),
+    ("Node, 2 cm from the carina.", "Node, away from the carina."),
     ("Stage T4 tumor.", "Stage tumor."),
     ("Stage T2N1, HER2 positive.", "Stage positive."),
 ]  # fmt: skip
