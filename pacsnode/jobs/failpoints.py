@@ -20,7 +20,7 @@ def reach(name: str) -> None:
         lines = armed.read_text("ascii").splitlines()
     except FileNotFoundError:
         return
-    if lines[0] in ("hold", "held"):
+    if lines in (["hold"], ["held"]):
         armed.write_text("held\n", "ascii")
         while armed.exists():
             time.sleep(0.01)
