@@ -32,6 +32,8 @@ POINTS = (
     "sent", "sent-recorded", "sent-written",
 )  # fmt: skip
 
+MID_JOB = ("running-written", "built", "seg-kept", "sr-kept", "made-recorded")
+
 
 @contextmanager
 def worker_that_is_killed(settings: Settings, armed: Path) -> Iterator[list[int]]:
@@ -160,34 +162,44 @@ def test_a_whole_node_killed_ten_times_while_it_receives(tmp_path: Path, half: i
         _one_chain(receiver, study)
 
 
-@pytest.mark.parametrize("half", [1, 2])
+@pytest.mark.timeout(300)  # six starts of a node, each once the report before is out
+@pytest.mark.parametrize("also_its_worker", [False, True], ids=["alone", "with its worker"])
 def test_a_whole_node_killed_ten_times_in_mid_job_makes_one_report_a_study(
-    tmp_path: Path, half: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also_its_worker: bool
 ) -> None:
-    studies = [small_study(f"mid-job {half}.{n}") for n in range(5)]
-    struck = []
-    chance = random.Random(half)
+    armed = tmp_path / "armed"
+    armed.mkdir()
+    monkeypatch.setenv("PACSNODE_TEST_FAILPOINT", str(armed))
+    studies = {point: small_study(f"{point} {also_its_worker}") for point in MID_JOB}
     port = free_port()
     with Receiver() as receiver:
         settings = settings_for(tmp_path / "home", receiver, quiet_s=0.3)
-        for study in studies:
-            with node_that_is_killed(settings, port):
+        for done, (point, study) in enumerate(studies.items()):
+            with node_that_is_killed(settings, port) as node:
+                wait_until(
+                    lambda n=done: len(reports_at(receiver)) == n,
+                    within_s=60,
+                    what="the one before",
+                )
+                (armed / point).write_text("hold\n", "ascii")
                 files = save(study.everything, tmp_path / study.study_uid)
                 assert storescu(port, files).returncode == 0
+                wait_until(lambda p=point: _is_held(armed / p), within_s=60, what="its job")
                 with Archive.open(settings.home / "archive", check=False) as archive:
-                    wait_until(
-                        lambda s=study: "running" in [one.code for one in _lines(archive, s)],
-                        within_s=60,
-                        what="its job",
-                    )
-                    time.sleep(chance.uniform(0.0, 0.05))
-                    struck.append(_state(archive, study))
+                    assert _state(archive, study) == "running"
+                workers = _children(node.pid) if also_its_worker else set()
+                node.kill()
+                for pid in workers:
+                    os.kill(pid, signal.SIGKILL)
+            (armed / point).unlink()
         with node_that_is_killed(settings, port):
             wait_until(lambda: len(reports_at(receiver)) == 5, within_s=60, what="every report")
             time.sleep(2.0)  # for what should not come
-        _one_report_each(receiver, studies)
-    assert len(struck) == 5
-    assert struck.count("running") >= 3  # a quick machine may be done by then, now and again
+        _one_report_each(receiver, list(studies.values()))
+
+
+def _is_held(armed: Path) -> bool:
+    return armed.read_text("ascii") == "held\n"
 
 
 def test_no_worker_outlives_its_listener_and_a_killed_one_comes_back(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
+from engine.report.read import read_findings
 from tests.peers import LOOPBACK, Orthanc, storescu, wait_until
 from tests.story.serve import port_of, serving
 from tests.unit.judges import dciodvfy_errors, dsrdump_complaints, tid1500_groups
@@ -48,22 +49,58 @@ def test_a_real_study_over_four_associations_comes_back_as_reports_and_segmentat
         assert dciodvfy_errors(path) == []
         if document.SOPClassUID == Comprehensive3DSRStorage:
             assert dsrdump_complaints(path) == []
-    _agrees_with_the_published_values(_report_of(arrived, study / DRAWN_ON_PET), data, tmp_path)
+    reports = [one for one in arrived if one.SOPClassUID == Comprehensive3DSRStorage]
+    groups = {str(report.SOPInstanceUID): _group_of(report, tmp_path) for report in reports}
+    for report in reports:
+        assert _values(groups[str(report.SOPInstanceUID)]) == _our_values(report)
+    drawn_on_pet = _report_of(reports, study / DRAWN_ON_PET)
+    _agrees_with_the_published_values(groups[str(drawn_on_pet.SOPInstanceUID)], data)
 
 
-def _report_of(arrived: list[Dataset], mask: Path) -> Dataset:
+def _group_of(report: Dataset, folder: Path) -> dict[str, Any]:
+    """The one measurement group as dcmqi reads it."""
+    (group,) = tid1500_groups(folder / f"{report.SOPInstanceUID}.dcm")
+    return group
+
+
+def _values(group: dict[str, Any]) -> dict[tuple[str, str, str], float]:
+    """Every measurement by quantity, derivation and unit (code values)."""
+    found = {
+        (
+            item["quantity"]["CodeValue"],
+            item.get("derivationModifier", {}).get("CodeValue", ""),
+            item["units"]["CodeValue"],
+        ): float(item["value"])
+        for item in group["measurementItems"]
+    }
+    assert len(found) == len(group["measurementItems"])
+    return found
+
+
+def _our_values(report: Dataset) -> dict[tuple[str, str, str], Any]:
+    """The same as our own reader gives them."""
+    (finding,) = read_findings(report).findings
+    assert len(finding.measured) >= 5
+    return {
+        (
+            value.concept.value,
+            value.derivation.value if value.derivation else "",
+            value.unit.value if value.unit else "",
+        ): pytest.approx(value.value, rel=1e-6)
+        for value in finding.values
+    }
+
+
+def _report_of(reports: list[Dataset], mask: Path) -> Dataset:
     """The SR that has this mask object among its evidence."""
     uid = str(dcmread(mask, stop_before_pixels=True).SOPInstanceUID)
-    (report,) = (
-        one for one in arrived if one.SOPClassUID == Comprehensive3DSRStorage and uid in str(one)
-    )
+    (report,) = (one for one in reports if uid in str(one))
     return report
 
 
-def _agrees_with_the_published_values(report: Dataset, data: Path, folder: Path) -> None:
+def _agrees_with_the_published_values(group: dict[str, Any], data: Path) -> None:
     published = data / "ibsi_sts" / "expected_gtv_mass_pet.json"
     expected = json.loads(published.read_text())["STS_003"]
-    (group,) = tid1500_groups(folder / f"{report.SOPInstanceUID}.dcm")
     stated = {_quantity(item): float(item["value"]) for item in group["measurementItems"]}
     assert stated["SUVbw Maximum"] == pytest.approx(expected["max"], rel=1e-3)
     assert stated["SUVbw Mean"] == pytest.approx(expected["mean"], rel=1e-3)
