@@ -105,23 +105,11 @@ _NO_SIZE_BEFORE = re.compile(
     r"|penetrat\w*|infiltrat\w*|deviat\w*|elevat\w*|retract\w*|advanc\w*|moves?|moved|lies|lying|located"
     r"|situated|positioned|cent(?:er|re)(?:ed|d)|begin\w*|start\w*|ends|separat\w*|offset|span(?:s|ning)"
     r"|midline|distan\w+|migrat\w*|descend\w*|ascend\w*|dilat\w*|narrow\w*|push\w*|compress\w*)\b"
-    r"(?:(?!measur|\bsize|diameter|dimension)[^,;.\d]){0,60}$",
+    r"(?:(?!measur|\bsize|diameter|dimension)[^,;.\d]){0,60}$"
+    # "away from T9: 3 cm" would be read as the distance
+    r"|\b(?:away|[cm]m|(?:centi|milli)met\w+)\s+from\b"
+    r"(?:(?!measur|\bsize|diameter|dimension)[^,;.]){0,80}$",
     re.I,
-)
-_SIZE_BEFORE = re.compile(
-    r"\b(?:exten[ds]\w*|(?<!greatest )(?<!largest )(?<!maximum )(?<!maximal )(?<!longest )extent"
-    r"|displac\w*|shift\w*|invad\w*|invasion|protrud\w*|herniat\w*|project(?:s|ed|ing)|travers\w*"
-    r"|penetrat\w*|infiltrat\w*|deviat\w*|elevat\w*|retract\w*|advanc\w*|moves?|moved|lies|lying|located"
-    r"|situated|positioned|cent(?:er|re)(?:ed|d)|begin\w*|start\w*|ends|separat\w*|offset|span(?:s|ning)"
-    r"|midline|distan\w+|migrat\w*|descend\w*|ascend\w*|dilat\w*|narrow\w*|push\w*|compress\w*)\b"
-    r"(?:(?!measur|\bsize|diameter|dimension)[^,;.\d]){0,60}$",
-    re.I,
-)
-_LESION = (
-    r"(?:nod(?:es?|ules?|al|ular)|lesions?|mass(?:es)?|foc(?:us|i|al)|tumou?rs?|neoplasms?|metastas[ei]s"
-    r"|(?:lymph)?adenopathy|opacit(?:y|ies)|consolidations?|cysts?|deposits?|implants?|lucenc(?:y|ies)"
-    r"|uptake|activity|abnormalit(?:y|ies)|conglomerates?|collections?|polyps?|areas?|regions?|soft\s+tissue"
-    r"|(?:hyper|hypo)densit(?:y|ies)|spots?|carcinomas?|malignanc(?:y|ies)|lymphomas?|primary)"
 )
 _SIZE_BEFORE = re.compile(
     rf"\b(?:measur\w+|sizes?|sized|dimensions?|diameters?|{_MAXIMUM}[\s-](?:axis|extent)|{LESION})\b{_FILLER}$"

@@ -83,6 +83,7 @@ OWN = [
     ("No additional nodules. SUV max 6.3.", "No additional nodules. SUV max 9.8."),
     ("Nodule near the carina with SUV 6.3.", "Nodule near the carina with SUV 9.8."),
     ("Node adjacent to the aorta, 2 cm.", "Node adjacent to the aorta, 3.1 cm."),
+    ("Node away from the T9 vertebra, 3 cm.", "Node away from the T9 vertebra, 3.1 cm."),
     ("Second lumbar vertebra lesion, SUV 4.", "Second lumbar vertebra lesion, SUV 9.8."),
     ("Previously treated node has SUV 6.3.", "Previously treated node has SUV 9.8."),
     ("long axis 10 mm short axis 8 mm", "long axis 3.1 cm short axis 2.4 cm"),

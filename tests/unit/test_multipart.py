@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacsnode.web.multipart import MOST_HEADER_BYTES, Begin, End, Splitter, Writer
@@ -46,6 +46,7 @@ def body_of(parts: list[bytes], before: bytes = b"", padding: bytes = b"") -> by
     return lead + b"\r\n".join(opening + part for part in parts) + b"\r\n--b0undary--"
 
 
+@settings(deadline=None)
 @given(st.lists(CONTENT, min_size=1, max_size=5), st.lists(st.integers(0, 600), max_size=20))
 def test_parts_come_out_as_they_went_in_however_the_body_is_cut(
     parts: list[bytes], cuts: list[int]
@@ -55,18 +56,21 @@ def test_parts_come_out_as_they_went_in_however_the_body_is_cut(
     assert told == [({"content-type": "application/dicom"}, part) for part in parts]
 
 
+@settings(deadline=None)
 @given(st.lists(CONTENT, min_size=1, max_size=3))
 def test_byte_by_byte_is_as_good_as_at_once(parts: list[bytes]) -> None:
     body = body_of(parts, before=b"a preamble", padding=b" \t")
     assert split(body, list(range(len(body)))) == split(body, [])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=5))
 def test_any_bytes_are_split_or_refused(body: bytes, cuts: list[int]) -> None:
     with suppress(Refusal):
         split(body, [cut for cut in cuts if cut <= len(body)])
 
 
+@settings(deadline=None)
 @given(st.lists(CONTENT, min_size=1, max_size=3), st.data())
 def test_every_prefix_is_refused(parts: list[bytes], data: st.DataObject) -> None:
     body = body_of(parts)
@@ -75,6 +79,7 @@ def test_every_prefix_is_refused(parts: list[bytes], data: st.DataObject) -> Non
         split(body[:end], [])
 
 
+@settings(deadline=None)
 @given(st.lists(CONTENT, max_size=4))
 def test_what_is_written_can_be_split(parts: list[bytes]) -> None:
     writer = Writer("application/dicom")
