@@ -35,7 +35,7 @@ class Archive:
         self._share = share
         self._in_place = in_place
         self._objects = objects
-        self._catalog = Catalog(database, root)
+        self._catalog = Catalog(database, root, answers_queries=not in_place)
         self._journal = Journal(database)
         self._searches = Searches(database)
         patients = PatientDigests.of(root, database)

@@ -49,11 +49,15 @@ class _Ticket:
 
 
 class Catalog:
-    """Instances, what they refer to, and which studies changed."""
+    """Instances, what they refer to, and which studies changed.
 
-    def __init__(self, database: Engine, root: Path) -> None:
+    One that nobody queries need not name patients: an index in place has `answers_queries` False.
+    """
+
+    def __init__(self, database: Engine, root: Path, *, answers_queries: bool = True) -> None:
         self._database = database
         self._root = root
+        self._answers_queries = answers_queries
         self._queue: list[_Ticket] = []
         self._queue_lock = threading.Lock()
         self._commit_lock = threading.Lock()
@@ -313,7 +317,7 @@ class Catalog:
         if connection.scalar(IS_KNOWN, names) is not None:
             return self._found(connection, IN_THE_WAY, names)[0]
         result = connection.execute(insert(instances), row_of(entry, self._root))
-        if wants_to_be_first:
+        if wants_to_be_first and self._answers_queries:
             describe(connection, entry)
         if instance.references:
             (row_id,) = result.inserted_primary_key or (None,)
