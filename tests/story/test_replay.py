@@ -275,7 +275,11 @@ def test_stopped_and_run_again_it_goes_on(tmp_path: Path) -> None:
         sys.executable, "-m", "pacsnode", "replay", str(tmp_path / "in"), "--out", str(out),
         "--workers", "1",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, start_new_session=True,
+        # a shell lets what it starts in the background ignore Ctrl-C, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     kept = out / ".cases"  # a report may lie there before the run itself knows of it
     wait_until(lambda: list(kept.glob("*.json")), within_s=60, what="the first result")
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C: the whole group gets it
