@@ -7,6 +7,9 @@ from tests.unit.grammar import MEASURED
 
 UNVERIFIED, OTHER, PRIOR = "unverified-number", "other-lesion-removed", "prior-number-removed"
 REFUSED = [
+    # a length that would be read as the distance of what it stands behind
+    ("Focus 2 cm from the T9 vertebra: 3 cm.", "Focus away from the T9 vertebra.", UNVERIFIED),
+    ("Focus away from the T9 vertebra 3 cm.", "Focus away from the T9 vertebra.", UNVERIFIED),
     # a reference
     ("SUVmax 6.3 (liver: SUVmean 2.2)", "SUVmax 9.8", UNVERIFIED),
     ("Liver: SUVmean 2.2", "", UNVERIFIED),
