@@ -338,4 +338,9 @@ def region_name(part: Part) -> str | None:
     """What words call the region of a part; None for tissue that is no site."""
     if part.site not in table():
         return None
-    return f"{part.side} {part.site}" if part.side and part.side not in part.site else part.site
+    return name_with_side(part.site, part.side)
+
+
+def name_with_side(site: str, side: str | None) -> str:
+    """A site as words have it: left kidney; the side once, where the site tells it already."""
+    return f"{side} {site}" if side and side not in site else site

@@ -75,7 +75,7 @@ class Examiner:
         for ask, picked in self._asked():
             batch = self._writer.batch(picked)
             seen = batch.seen.on(device)
-            loss = lesson(seen, batch.ids.to(device), batch.targets.to(device))
+            loss = lesson(seen, batch.asked.on(device))
             losses[ask] += [float(loss)] * len(picked)
             said = self._said(lesson.network, ask, picked, device)
             answers[ask] += [

@@ -1,17 +1,19 @@
 """Examples to a batch of tensors, and a batch to its loss: on the answer and its end alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerFast
 
 from engine.petar.model import PetarNetwork, Views
 from engine.petar.tokenizing import PLACEHOLDER, prompt_ids
 from engine.training.questions import Bundle
-from engine.training.recipe import Ask
+from engine.training.recipe import Question
 
 IGNORED = -100  # the target of a token that is not learnt
 
@@ -33,12 +35,27 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """R questions and their answers about B examples, those of one kind together.
+
+    `ids` is BOS, placeholders, prompt, answer, stop, filled up; `targets` follows it by one.
+    """
+
+    ids: Tensor  # (R, T)
+    targets: Tensor  # (R, T)
+    of: Tensor  # (R,) the example
+    kind: Tensor  # (R,) a number for each kind of question
+
+    def on(self, device: torch.device) -> "Asked":
+        return Asked(*(getattr(self, one.name).to(device) for one in fields(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """`ids` is BOS, placeholders, prompt, answer, stop, filled up; `targets` follows it by one."""
+    """What is seen of B examples, and what is to be learnt of it."""
 
     seen: Seen
-    ids: Tensor  # (B, T)
-    targets: Tensor  # (B, T)
+    asked: Asked
 
 
 def seen_of(picked: Sequence[tuple[Bundle, int]]) -> Seen:
@@ -65,7 +82,7 @@ class Writer:
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerFast,
-        prompts: Mapping[Ask, str],
+        prompts: Mapping[Question, str],
         visual_tokens: int,
         stop: int,
         max_length: int,
@@ -74,9 +91,9 @@ class Writer:
         self.prompts = {ask: prompt_ids(tokenizer, text, visual_tokens)
                         for ask, text in prompts.items()}  # fmt: skip
         self._texts = dict(prompts)
-        self._spelt: dict[tuple[Ask, str], list[int]] = {}
+        self._spelt: dict[tuple[Question, str], list[int]] = {}
 
-    def answer(self, ask: Ask, text: str) -> list[int]:
+    def answer(self, ask: Question, text: str) -> list[int]:
         """The ids that follow the prompt, the stop token last."""
         if (ask, text) not in self._spelt:
             front = self._ids(PLACEHOLDER + self._texts[ask])
@@ -89,10 +106,8 @@ class Writer:
 
     def batch(self, picked: Sequence[tuple[Bundle, int]]) -> Batch:
         """Examples with what is to be learnt of them, filled up to the longest."""
-        rows = []
-        for bundle, at in picked:
-            ask = bundle.asks[at]
-            rows.append((self.prompts[ask], self.answer(ask, bundle.answers[at])))
+        asked = list(_questions(picked))
+        rows = [(self.prompts[ask], self.answer(ask, text)) for ask, text, _ in asked]
         length = max(len(prompt) + len(answer) for prompt, answer in rows)
         ids = torch.full((len(rows), length), self._stop)
         targets = torch.full((len(rows), length), IGNORED)
@@ -100,10 +115,22 @@ class Writer:
             end = len(prompt) + len(answer)
             ids[row, :end] = torch.tensor([*prompt, *answer])
             targets[row, len(prompt) - 1 : end - 1] = torch.tensor(answer)
-        return Batch(seen_of(picked), ids, targets)
+        kinds = list(self.prompts)
+        kind = torch.tensor([kinds.index(ask) for ask, _, _ in asked])
+        of = torch.tensor([example for _, _, example in asked])
+        return Batch(seen_of(picked), Asked(ids, targets, of, kind))
 
     def _ids(self, text: str) -> list[int]:
         return [int(i) for i in self._tokenizer(text).input_ids]
+
+
+def _questions(picked: Sequence[tuple[Bundle, int]]) -> Iterator[tuple[Question, str, int]]:
+    """What is asked, the answer, and of which example."""
+    for example, (bundle, at) in enumerate(picked):
+        yield bundle.asks[at], bundle.answers[at], example
+        site = bundle.sites[at]
+        if site is not None:
+            yield "sites", site, example
 
 
 class Lesson(nn.Module):
@@ -113,16 +140,34 @@ class Lesson(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, seen: Seen, ids: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of the answers' tokens."""
-        visual = visual_tokens(self.network, seen)
+    def forward(self, seen: Seen, asked: Asked) -> Tensor:
+        """Cross-entropy of the answers: the mean of a kind's tokens, kinds by their questions.
+
+        So a name of three tokens counts as much as a sentence of fifty.
+        """
+        visual = visual_tokens(self.network, seen)[asked.of]
         language = self.network.language
-        words = language.get_input_embeddings()(ids).to(visual.dtype)
+        words = language.get_input_embeddings()(asked.ids).to(visual.dtype)
         spliced = torch.cat([words[:, :1], visual, words[:, 1 + visual.shape[1] :]], dim=1)
         hidden = language.model(inputs_embeds=spliced, use_cache=False).last_hidden_state
-        learnt = targets != IGNORED  # what fills up lies behind: no token that counts sees it
+        learnt = asked.targets != IGNORED  # what fills up lies behind: nothing that counts sees it
         logits = language.lm_head(hidden[learnt])
-        return F.cross_entropy(logits.float(), targets[learnt])
+        losses = F.cross_entropy(logits.float(), asked.targets[learnt], reduction="none")
+        kinds = asked.kind[:, None].expand_as(learnt)[learnt]
+        rows = torch.bincount(asked.kind).to(losses)
+        tokens = torch.bincount(kinds).to(losses)
+        return (losses * (rows / tokens / rows.sum())[kinds]).sum()
+
+
+def attention_for(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The attention to learn with: torch's own choice, but plain products for bf16 on a CPU.
+
+    What torch fuses there is slow on the way back: a step took 1.3 times as long.
+    """
+    if device.type == "cpu" and precision == "bf16":
+        plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return plain
+    return nullcontext()
 
 
 def visual_tokens(network: PetarNetwork, seen: Seen) -> Tensor:

@@ -1,10 +1,12 @@
 """What is asked of a study, and the views and answers that go with it."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +17,8 @@ from engine.petar.focus import LesionViews, Unseeable, prepare, views_of
 from engine.training.recipe import Ask, Recipe
 from engine.training.studies import Study
 from engine.volume import Mask
+
+_LARGEST_PIECE_ML = 40.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,10 +34,19 @@ class Bundle:
     masks: Tensor  # (n, 2, z, y, x) uint8
     asks: tuple[Ask, ...]
     answers: tuple[str, ...]
+    sites: tuple[str | None, ...]  # the answer to a second question on the same views
     skipped: dict[str, int] = field(default_factory=dict)  # by the code of Unseeable
 
     def __len__(self) -> int:
         return len(self.answers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    ask: Ask
+    mask: Mask
+    answer: str
+    site: str | None = None
 
 
 def bundle_of(
@@ -43,28 +56,32 @@ def bundle_of(
     shares: Mapping[Ask, float],
     regions_alone: int,
     rng: np.random.Generator,
+    *,
+    with_sites: bool = False,
 ) -> Bundle:
     """Every example that a study gives for these shares of questions."""
-    asked = list(_lesions(study, recipe)) if "lesions" in shares else []
-    asked += _regions(study, _wanted(shares, len(asked), regions_alone, rng), rng)
+    asked = list(_lesions(study, recipe, with_sites)) if "lesions" in shares else []
+    wanted = _wanted(shares, len(asked), regions_alone, rng)
+    asked += _regions(study, wanted, recipe.data.pieces, rng)
     profile, skipped = PROFILES[recipe.model.profile], Counter[str]()
-    seen: list[tuple[Ask, str, LesionViews]] = []
+    seen: list[tuple[_Asked, LesionViews]] = []
     with torch.no_grad():
         try:
             prepared = prepare(study.scan, profile, torch.device("cpu"))
         except Unseeable as exc:
             return _empty(vision, {exc.code: len(asked)})
-        for ask, mask, answer in asked:
+        for one in asked:
             try:
-                seen.append((ask, answer, views_of(prepared, mask, profile, vision)))
+                seen.append((one, views_of(prepared, one.mask, profile, vision)))
             except Unseeable as exc:
                 skipped[exc.code] += 1
         return _bundled(seen, recipe, skipped) if seen else _empty(vision, skipped)
 
 
-def _lesions(study: Study, recipe: Recipe) -> Iterator[tuple[Ask, Mask, str]]:
-    for mask, text in study.lesions:
-        yield "lesions", mask, masked(text) if recipe.data.mask_numbers else text
+def _lesions(study: Study, recipe: Recipe, with_sites: bool) -> Iterator[_Asked]:
+    for one in study.lesions:
+        text = masked(one.text) if recipe.data.mask_numbers else one.text
+        yield _Asked("lesions", one.mask, text, one.site if with_sites else None)
 
 
 def _wanted(
@@ -78,28 +95,49 @@ def _wanted(
     return int(wanted) + int(rng.random() < wanted % 1)
 
 
-def _regions(study: Study, wanted: int, rng: np.random.Generator) -> list[tuple[Ask, Mask, str]]:
+def _regions(study: Study, wanted: int, pieces: float, rng: np.random.Generator) -> list[_Asked]:
     if study.regions is None or not wanted:
         return []
     sizes = np.bincount(study.regions.ravel(), minlength=max(study.region_names, default=0) + 1)
     present = [label for label in study.region_names if sizes[label]]
-    chosen = rng.permutation(len(present))[:wanted]
-    return [
-        (
-            "regions",
-            Mask(study.regions == present[at], study.scan.pet.grid),
-            study.region_names[present[at]],
-        )
-        for at in chosen
-    ]
+    asked = []
+    for at in rng.permutation(len(present))[:wanted]:
+        inside = study.regions == present[at]
+        if rng.random() < pieces:
+            inside = _piece(inside, study.scan.pet.grid.spacing_mm, rng)
+        mask = Mask(inside, study.scan.pet.grid)
+        asked.append(_Asked("regions", mask, study.region_names[present[at]]))
+    return asked
+
+
+def _piece(
+    inside: npt.NDArray[np.bool_], spacing_mm: tuple[float, float, float], rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """What of a region lies in a ball of 1 to 40 ml about one of its voxels."""
+    volume_mm3 = 1000 * math.exp(rng.uniform(0, math.log(_LARGEST_PIECE_ML)))
+    radius = (3 * volume_mm3 / (4 * math.pi)) ** (1 / 3)
+    at = np.flatnonzero(inside)
+    middle = np.unravel_index(int(at[rng.integers(len(at))]), inside.shape)
+    box, squared = [], np.zeros((1, 1, 1))
+    for axis, (centre, step, n) in enumerate(zip(middle, spacing_mm, inside.shape, strict=True)):
+        reach = int(radius / step)
+        part = slice(max(0, int(centre) - reach), min(n, int(centre) + reach + 1))
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        offsets = step * (np.arange(part.start, part.stop) - int(centre))
+        squared = squared + (offsets**2).reshape(shape)
+        box.append(part)
+    piece = np.zeros_like(inside)
+    piece[tuple(box)] = inside[tuple(box)] & (squared <= radius**2)
+    return piece
 
 
 def _bundled(
-    seen: list[tuple[Ask, str, LesionViews]], recipe: Recipe, skipped: Mapping[str, int]
+    seen: list[tuple[_Asked, LesionViews]], recipe: Recipe, skipped: Mapping[str, int]
 ) -> Bundle:
     rows: dict[tuple[int, int], int] = {}
     whole, window, focal, masks = [], [], [], []
-    for _, _, found in seen:
+    for _, found in seen:
         views = blanked(found.views, recipe.model.blank)
         if found.window not in rows:
             rows[found.window] = len(rows)
@@ -112,12 +150,13 @@ def _bundled(
         tuple(window),
         torch.cat(focal).half(),
         torch.cat(masks).to(torch.uint8),
-        tuple(ask for ask, _, _ in seen),
-        tuple(answer for _, answer, _ in seen),
+        tuple(one.ask for one, _ in seen),
+        tuple(one.answer for one, _ in seen),
+        tuple(one.site for one, _ in seen),
         dict(skipped),
     )
 
 
 def _empty(vision: VisionConfig, skipped: Mapping[str, int]) -> Bundle:
     none = torch.zeros((0, 2, *vision.image_size))
-    return Bundle(none.half(), (), none.half(), none.to(torch.uint8), (), (), dict(skipped))
+    return Bundle(none.half(), (), none.half(), none.to(torch.uint8), (), (), (), dict(skipped))

@@ -16,12 +16,14 @@ from engine.cohort.world_position import FIELDS
 from engine.errors import EngineError
 
 Ask = Literal["lesions", "regions"]
+Question = Literal["lesions", "regions", "sites"]  # sites: of a lesion, beside its sentence
 Group = Literal["mask_embedding", "vision", "projector", "language", "lora", "all"]
 Blank = Literal["focal", "mask", "ct"]
 Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive, Positive]
 Mm = Annotated[float, Field(ge=1.5, le=20)]
 REGION_PROMPT = "What is the region highlighted by the mask?"
+SITE_PROMPT = "Where is the lesion highlighted by the mask?"
 
 
 class BadRecipe(EngineError):
@@ -81,6 +83,7 @@ class Network(_Section):
     language: LanguageSizes | None = None
     profile: Literal["paper", "petar-release"] = "paper"
     region_prompt: str = REGION_PROMPT
+    site_prompt: str = SITE_PROMPT
     blank: tuple[Blank, ...] = ()  # views that are all zero, in training as in use
 
     @model_validator(mode="after")
@@ -144,6 +147,8 @@ class Material(_Section):
     folder: Path | None = None
     mask_numbers: bool = True  # numbers in answers are `[#]`: they are measured, never learnt
     regions_per_study: Positive = 12  # where a stage asks for regions alone
+    # the share of regions of which a piece alone is shown, as large as a lesion
+    pieces: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -172,6 +177,7 @@ class Stage(_Section):
 
     name: str = Field(min_length=1)
     asks: dict[Ask, Annotated[float, Field(gt=0, le=1)]]
+    asks_sites: bool = False  # of each lesion as well, on the same views: a short answer
     trains: tuple[Group, ...] = Field(min_length=1)
     steps: Positive
     batch: Positive = 2

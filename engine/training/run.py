@@ -14,10 +14,10 @@ from engine.petar.config import PROFILES
 from engine.petar.placement import chosen_device
 from engine.training.curves import Row, write_curves
 from engine.training.held_out import Examiner, Scores, held_out_bundles
-from engine.training.lesson import Lesson, Writer
+from engine.training.lesson import Lesson, Writer, attention_for
 from engine.training.progress import Progress, forget, keep, kept, refuse_taken
 from engine.training.publishing import account_of, publish
-from engine.training.recipe import Ask, Recipe, Stage
+from engine.training.recipe import Question, Recipe, Stage
 from engine.training.starting import Student, student_of
 from engine.training.stream import Bundles, Picked, Place, Stream
 from engine.training.studies import Studies, studies_to_learn
@@ -92,7 +92,7 @@ class Training:
     def _steps(self, stage: Stage, lesson: Lesson, optimiser: Any, schedule: LRScheduler) -> None:
         progress, run = self.progress, self.recipe.run
         vision = self.student.network.config.vision
-        bundles = Bundles(self._studies, self.recipe, stage.asks, vision)
+        bundles = Bundles(self._studies, self.recipe, stage, vision)
         stream = Stream(bundles, stage.batch, progress.place)
         stream.skipped.update(progress.skipped)
         batches = iter(stream)
@@ -120,7 +120,8 @@ class Training:
     ) -> float:
         batch = self.writer.batch(picked)
         seen = batch.seen.on(self._device)
-        loss = lesson(seen, batch.ids.to(self._device), batch.targets.to(self._device))
+        with attention_for(self._device, self._accelerator.mixed_precision):
+            loss = lesson(seen, batch.asked.on(self._device))
         self._accelerator.backward(loss)
         self._accelerator.clip_grad_norm_(
             [weight for weight in lesson.parameters() if weight.requires_grad], stage.clip
@@ -205,9 +206,10 @@ def _accelerator(recipe: Recipe) -> Accelerator:
 
 
 def _writer(recipe: Recipe, student: Student) -> Writer:
-    prompts: dict[Ask, str] = {
+    prompts: dict[Question, str] = {
         "lesions": PROFILES[recipe.model.profile].prompt,
         "regions": recipe.model.region_prompt,
+        "sites": recipe.model.site_prompt,
     }
     return Writer(
         student.tokenizer, prompts, student.network.config.visual_tokens, student.stop_ids[0],

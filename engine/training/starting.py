@@ -77,7 +77,9 @@ def _new_tokenizer(recipe: Recipe, vocabulary: int) -> PreTrainedTokenizerFast:
         texts = [record.text for record in read_records(source, "train")]
     if recipe.data.mask_numbers:
         texts = [masked(text) for text in texts]
-    prompts = (PROFILES[recipe.model.profile].prompt, recipe.model.region_prompt)
+    prompts = (
+        PROFILES[recipe.model.profile].prompt, recipe.model.region_prompt, recipe.model.site_prompt,
+    )  # fmt: skip
     return train_tokenizer(texts, prompts, vocabulary)
 
 

@@ -5,7 +5,7 @@ cut off goes on with the very examples it would have had.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from engine.petar.config import VisionConfig
 from engine.training.questions import Bundle, bundle_of
-from engine.training.recipe import Ask, Recipe
+from engine.training.recipe import Recipe, Stage
 from engine.training.studies import Studies
 
 Picked = list[tuple[Bundle, int]]  # examples: a bundle and a row of it
@@ -39,16 +39,19 @@ class Bundles(Dataset[Bundle]):
     """The examples of a study by its number; made in worker processes."""
 
     def __init__(
-        self, studies: Studies, recipe: Recipe, shares: Mapping[Ask, float], vision: VisionConfig
+        self, studies: Studies, recipe: Recipe, stage: Stage, vision: VisionConfig
     ) -> None:
         self.studies, self.recipe, self.vision = studies, recipe, vision
-        self.shares = dict(shares)
+        self.stage = stage
 
     def __getitem__(self, number: int) -> Bundle:
         rng = np.random.default_rng([self.recipe.run.seed, 3, number])
         study = self.studies.study(number)
         alone = self.recipe.data.regions_per_study
-        return bundle_of(study, self.recipe, self.vision, self.shares, alone, rng)
+        return bundle_of(
+            study, self.recipe, self.vision, self.stage.asks, alone, rng,
+            with_sites=self.stage.asks_sites,
+        )  # fmt: skip
 
 
 class _From(Sampler[int]):

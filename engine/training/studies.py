@@ -9,10 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.cohort.dataset import read_records, read_regions, read_study, studies_of
-from engine.cohort.world import WorldOptions, make_world_study
+from engine.cohort.record import Record
+from engine.cohort.world import WorldOptions, make_world_study, name_with_side
 from engine.errors import Unreadable
 from engine.training.recipe import Phantoms, Recipe
 from engine.volume import Mask, Scan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """A lesion's outline, the sentence said of it, and where it is, if that is known."""
+
+    mask: Mask
+    text: str
+    site: str | None  # with its side, as regions are named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +31,7 @@ class Study:
 
     name: str
     scan: Scan
-    lesions: tuple[tuple[Mask, str], ...]  # with the sentence said of each
+    lesions: tuple[Described, ...]
     regions: npt.NDArray[np.uint16] | None  # labels on the PET's grid
     region_names: dict[int, str]
 
@@ -50,7 +60,7 @@ class PhantomStudies:
 def phantom_study(seed: int, options: WorldOptions) -> Study:
     """The made study of a seed."""
     made = make_world_study(seed, options)
-    lesions = tuple((one.mask, one.record.text) for one in made.findings)
+    lesions = tuple(_described(one.record, one.mask) for one in made.findings)
     return Study(made.study_id, made.scan, lesions, made.regions, made.region_names)
 
 
@@ -75,10 +85,15 @@ def folder_study(study: Path, split: str) -> Study:
     return Study(
         study.name,
         examples[0].scan,
-        tuple((one.mask, one.record.text) for one in examples),
+        tuple(_described(one.record, one.mask) for one in examples),
         None if regions is None else regions.labels,
         {} if regions is None else regions.names,
     )
+
+
+def _described(record: Record, mask: Mask) -> Described:
+    named = None if record.site is None else name_with_side(record.site, record.laterality)
+    return Described(mask, record.text, named)
 
 
 def studies_to_learn(recipe: Recipe) -> Studies:

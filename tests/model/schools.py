@@ -58,9 +58,10 @@ def _write(folder: Path, seed: int, split: str) -> None:
         plain_acquisition("FDG"),
         SuvConversion(np.ones(SHAPE[0]), "bw", "made"),
     )
+    side, _, site = name.rpartition(" ") if name.endswith("kidney") else ("", "", name)
     record = Record(
-        study_id=f"school-{seed:03d}", lesion_id="lesion-01", split=split, site=None,
-        organ_group=None, region=None, laterality=None, uptake=None, interpretation=None,
+        study_id=f"school-{seed:03d}", lesion_id="lesion-01", split=split, site=site,
+        organ_group=None, region=None, laterality=side or None, uptake=None, interpretation=None,
         text=f"{grade.capitalize()} FDG uptake in the {name} with SUV max of {GRADES[grade]:.1f}.",
     )  # fmt: skip
     write_example(folder, Example(record, scan, Mask(lesion, grid)))
