@@ -68,12 +68,13 @@ def seen_of(picked: Sequence[tuple[Bundle, int]]) -> Seen:
             rows[key] = len(rows)
             whole.append(bundle.whole[bundle.window[at]])
         window.append(rows[key])
-    return Seen(
-        torch.stack(whole),
-        torch.tensor(window),
-        torch.stack([bundle.focal[at] for bundle, at in picked]),
-        torch.stack([bundle.masks[at] for bundle, at in picked]),
-    )
+    with torch.autocast("cpu", enabled=False):  # it refuses to stack what is kept as float16
+        return Seen(
+            torch.stack(whole),
+            torch.tensor(window),
+            torch.stack([bundle.focal[at] for bundle, at in picked]),
+            torch.stack([bundle.masks[at] for bundle, at in picked]),
+        )
 
 
 class Writer:

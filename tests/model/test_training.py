@@ -178,3 +178,14 @@ def test_it_goes_on_from_a_checkpoint_in_the_released_form(school: Path, tmp_pat
 
 def _picked(training: Training) -> Any:
     return [(bundle, 0) for bundle in training.held_out[:3]]
+
+
+def test_half_the_precision_on_a_processor_learns_and_is_judged(
+    school: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(school, stage=[stage_of(steps=4)], run={"precision": "bf16"})
+    train(recipe, tmp_path / "run")  # float16 views under autocast were refused by torch
+    rows = rows_of(tmp_path / "run")
+    assert rows[-1]["region_exact"]
+    told = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert told["precision"] == "bf16"
