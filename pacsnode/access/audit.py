@@ -1,0 +1,28 @@
+"""The audit log: every action with who, when and why."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pacsnode import log
+from pacsnode.access.person import Person
+
+Outcome = Literal["success", "failure"]
+
+
+class Audit:
+    """Writes what was done. Holds UIDs, never a patient's name or id."""
+
+    def write(
+        self,
+        action: str,
+        person: Person,
+        *,
+        study: str | None = None,
+        objects: Sequence[str] = (),
+        reason: str = "",
+        outcome: Outcome = "success",
+    ) -> None:
+        """Tell of an action on a study, by its UID, and on objects, by theirs."""
+        log.event(
+            "audit", code=action, study_instance_uid=study, count=len(objects), outcome=outcome
+        )
