@@ -1,7 +1,7 @@
 """Which resource is answered by whom, and what every answer carries."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -9,15 +9,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from engine.errors import Unreadable
 from pacsnode import log
+from pacsnode.access import Role, needs
 from pacsnode.access.audit import Audit
+from pacsnode.access.entrance import Entrance
 from pacsnode.access.gate import Gate
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.login import LoginPage
 from pacsnode.web.media import (
     DICOM,
     DICOM_JSON,
@@ -41,11 +44,12 @@ STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
+ROLE_OF: Final[Mapping[str, Role]] = {"GET": "read", "POST": "operate"}
 IN_JSON: Final = (DICOM_JSON, JSON)
 
 
-def application(archive: Archive, settings: Settings) -> Starlette:
-    """The whole web side of a node."""
+def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The whole web side of a node, and `pages` that others add."""
     bounds = Bounds(
         object_bytes=settings.listen.maximum_object_mb << 20,
         request_bytes=settings.web.maximum_request_mb << 20,
@@ -58,11 +62,16 @@ def application(archive: Archive, settings: Settings) -> Starlette:
         *_retrieving(Retrieve(archive)),
         *_rendering(Rendering(archive)),
     ]
-    told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
-    routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
+    audit = Audit()
+    entrance = Entrance(settings.web, audit)
+    told = Route(ROOT, needs("read")(Capabilities(resources).answer), methods=["GET", "OPTIONS"])
+    routes = [
+        Route(one.path, needs(ROLE_OF[one.method])(one.answer), methods=[one.method])
+        for one in resources
+    ]
     served = Starlette(
-        routes=[told, Mount(ROOT, routes=routes)],
-        middleware=[Middleware(Gate, web=settings.web)],
+        routes=[told, Mount(ROOT, routes=routes), *LoginPage(entrance).routes(), *pages],
+        middleware=[Middleware(Gate, entrance=entrance)],
         exception_handlers={
             Refusal: _on_refusal,
             StorageError: _on_storage_error,
@@ -71,7 +80,7 @@ def application(archive: Archive, settings: Settings) -> Starlette:
             Exception: _on_fault,
         },
     )
-    served.state.audit = Audit()
+    served.state.audit = audit
     return served
 
 
