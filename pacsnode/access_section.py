@@ -27,6 +27,14 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_web_address(url: str) -> bool:
+    """Whether what is asked there is read by nobody on the way."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
 def _hash(told: str) -> str:
     found = SCRYPT.fullmatch(told)
     if found is None:
@@ -50,7 +58,7 @@ def _issuer(told: str) -> str:
     parts = urlsplit(told)
     if not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError("an issuer is a URL with a host, and no more than its path")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+    if not is_web_address(told):
         raise ValueError("who says who may is asked by https:// alone, or on this machine")
     return told
 
