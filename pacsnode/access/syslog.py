@@ -2,8 +2,8 @@
 
 They are read from the files of the audit log, in order, and a mark says how far. Syslog has no
 answer, so each batch ends its TLS session: our close_notify comes behind the last message, and the
-server's comes when it has read that far. Only then the mark moves. Whatever breaks before, the
-batch is sent again: a message may come twice, and is lost never.
+server's comes when it has read that far, without a reset. Only then the mark moves. Whatever breaks
+before, the batch is sent again: a message may come twice, and is lost never.
 """
 
 import logging
@@ -82,13 +82,23 @@ class Syslog:
         ):
             for line in lines:
                 secure.sendall(framed(line, self._name))
-            try:
-                secure.unwrap()
-            except ssl.SSLEOFError:
-                pass  # it closed without a word of its own, and without a reset: it had read all
-            except OSError as exc:
-                if exc.errno not in (None, 0):
-                    raise
+            _close(secure)
+
+
+def _close(secure: ssl.SSLSocket) -> None:
+    """End the session and see the server end it. Raises OSError where it left data unread."""
+    try:
+        plain = secure.unwrap()
+    except OSError as exc:
+        if isinstance(exc, ssl.SSLEOFError) or exc.errno == 0:
+            return  # it closed without a word of its own, and without a reset: it had read all
+        raise
+    plain.shutdown(socket.SHUT_WR)
+    try:
+        while plain.recv(4096):
+            pass  # a reset comes here where it had closed on its own before it read our end
+    except TimeoutError:
+        return  # it ended the session and keeps the connection
 
 
 def framed(line: str, host: str) -> bytes:

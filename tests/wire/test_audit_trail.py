@@ -104,7 +104,10 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
 class Listener:
     """A syslog server over TLS: counts the bytes that each message says it has."""
 
-    def __init__(self, certificate: Path, port: int = 0, after: int = 1 << 30) -> None:
+    def __init__(
+        self, certificate: Path, port: int = 0, after: int = 1 << 30, *, is_polite: bool = True
+    ) -> None:
+        self._is_polite = is_polite
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)
         self._server = socket.create_server((LOOPBACK, port))
@@ -146,7 +149,8 @@ class Listener:
                 if len(self.heard) == self._after:
                     return  # and says nothing of what is left unread
         assert held == b""
-        secure.unwrap()
+        if self._is_polite:
+            secure.unwrap()
 
 
 @pytest.fixture
@@ -233,6 +237,18 @@ def test_a_session_that_breaks_off_is_sent_again_whole(tmp_path: Path, certifica
     heard = messages(server.heard)
     assert heard[:2] == lines[:2]
     assert heard[2:] == lines  # at least once, and in order
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_closes_without_a_word_has_heard(tmp_path: Path, certificate: Path) -> None:
+    server = Listener(certificate, is_polite=False)
+    settings = to_a_server(tmp_path, server.port, certificate)
+    for _ in range(3):
+        open_audit(settings).write("verify", LOCAL)
+    with sending(settings):
+        wait_until(lambda: Trail(tmp_path / FOLDER).unsent() is None)
+    server.stop()
+    assert messages(server.heard) == lines_of(tmp_path)
 
 
 @pytest.mark.usefixtures("quick")
