@@ -116,7 +116,8 @@ class Gate:
         nearest = address_of(Request(scope))
         if not self._is_proxy(nearest):
             raise Refused(refusal(403, "Reach this server through its proxy"))
-        told = Request(scope).headers.get("x-forwarded-for", "")
+        # some proxies add a line of their own below the client's
+        told = ",".join(Request(scope).headers.getlist("x-forwarded-for"))
         way = [part.strip() for part in told.split(",") if part.strip()]
         # from the right, each was told by the one before it: the first that is no proxy of ours
         client = next((part for part in reversed(way) if not self._is_proxy(part)), nearest)
