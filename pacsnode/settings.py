@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from engine.petar.shipped import named_folder
+from pacsnode.access_section import AuditSection
 from pacsnode.addresses import (
     BY_TITLE,
     BY_URL,
@@ -265,7 +266,8 @@ class Settings(BaseSettings):
         default="info", description="Least serious event that is logged"
     )
     listen: Listen = Field(default=Listen(), description="The storage SCP")
-    web: Web = Field(default=Web(), description="DICOMweb")
+    web: Web = Field(default=Web(), description="DICOMweb and the pages")
+    audit: AuditSection = Field(default=AuditSection(), description="The audit log")
     assembly: Assembly = Field(default=Assembly(), description="Pairing and readiness")
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")

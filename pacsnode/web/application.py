@@ -1,23 +1,26 @@
 """Which resource is answered by whom, and what every answer carries."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route
 
 from engine.errors import Unreadable
 from pacsnode import log
+from pacsnode.access import Role, needs
+from pacsnode.access.audit import open_audit
+from pacsnode.access.entrance import Entrance
+from pacsnode.access.gate import Gate
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.login import LoginPage
 from pacsnode.web.media import (
     DICOM,
     DICOM_JSON,
@@ -34,7 +37,7 @@ from pacsnode.web.retrieving import Retrieve
 from pacsnode.web.searching import Searching
 from pacsnode.web.spool import Bounds
 from pacsnode.web.storing import Store
-from pacsnode.web_section import is_loopback
+from pacsnode.web.telling import Telling
 from storage.archive import Archive
 from storage.errors import StorageError
 
@@ -42,18 +45,12 @@ STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
+ROLE_OF: Final[Mapping[str, Role]] = {"GET": "read", "POST": "operate"}
 IN_JSON: Final = (DICOM_JSON, JSON)
-HEADERS: Final = {
-    "Cache-Control": "no-store",  # a browser's cache is no place for patients
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
-def application(archive: Archive, settings: Settings) -> Starlette:
-    """The whole web side of a node."""
+def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The whole web side of a node, and `pages` that others add."""
     bounds = Bounds(
         object_bytes=settings.listen.maximum_object_mb << 20,
         request_bytes=settings.web.maximum_request_mb << 20,
@@ -66,11 +63,17 @@ def application(archive: Archive, settings: Settings) -> Starlette:
         *_retrieving(Retrieve(archive)),
         *_rendering(Rendering(archive)),
     ]
-    told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
-    routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
-    return Starlette(
-        routes=[told, Mount(ROOT, routes=routes)],
-        middleware=[Middleware(_Guard)],
+    told = Route(ROOT, needs("read")(Capabilities(resources).answer), methods=["GET", "OPTIONS"])
+    audit = open_audit(settings)
+    entrance = Entrance(settings.web, audit)
+    telling = Telling(audit)
+    routes = [
+        Route(one.path, needs(ROLE_OF[one.method])(telling.told(one)), methods=[one.method])
+        for one in resources
+    ]
+    served = Starlette(
+        routes=[told, Mount(ROOT, routes=routes), *LoginPage(entrance).routes(), *pages],
+        middleware=[Middleware(Gate, entrance=entrance)],
         exception_handlers={
             Refusal: _on_refusal,
             StorageError: _on_storage_error,
@@ -79,6 +82,8 @@ def application(archive: Archive, settings: Settings) -> Starlette:
             Exception: _on_fault,
         },
     )
+    served.state.audit = audit
+    return served
 
 
 def _storing(store: Store) -> Iterator[Resource]:
@@ -139,35 +144,3 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
 async def _on_fault(_: Request, _error: Exception) -> Response:
     # uvicorn logs it afterwards: kind and place, as our log tells of every library
     return refused(Refusal(500, "A fault of ours: the log names its place"))
-
-
-class _Guard:
-    """Headers for every answer, and none for who reached us under a foreign name.
-
-    A page of another site can make its own name point to loopback: its script would then read
-    answers as if they were its own site's. Only the Host header tells.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        request = Request(scope)
-        host = request.headers.get("host", "")
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if not is_loopback(name.strip("[]").lower()):
-            answer = refused(Refusal(403, "Reach this server as localhost: it serves nobody else"))
-            await answer(scope, receive, send_with_headers)
-            return
-        await self._app(scope, receive, send_with_headers)
