@@ -117,7 +117,7 @@ class Actions:
             step = judge(lines)
             line = _line(study, mask, step, done, by, reason)
             before = lines[-1] if lines else None
-            if self._archive.write_down(line, follows=lambda last, seen=before: last == seen):
+            if self._archive.write_down(line, follows=_stands_at(before)):
                 log.event(
                     "asked", study_instance_uid=study, mask_sop_instance_uid=mask, code=step.code,
                     state=step.state,
@@ -138,6 +138,10 @@ def _line(study: str, mask: str, step: Step, done: str, by: "Person", reason: st
     }  # fmt: skip
     sentence = f"{done} by {by.name}{f': {reason}' if reason else '.'}"
     return Decision(study, mask, step.state, step.code, (sentence,), now, {**step.facts, **asked})
+
+
+def _stands_at(seen: Decision | None) -> Callable[[Decision | None], bool]:
+    return lambda last: last == seen
 
 
 def _stated(reason: str) -> str:
