@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 STATES = (
     "waiting", "ready", "running", "reported", "delivered", "superseded", "context", "refused",
-    "failed",
+    "failed", "cancelled", "rejected",
 )  # fmt: skip
 
 
-def _archive(config: Path | None, home: Path | None) -> "Archive":
+def node_archive(config: Path | None, home: Path | None) -> "Archive":
     """The archive of a node, which may be running; a folder without one is an error."""
     from storage.archive import Archive
 
@@ -40,7 +40,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
     """What the node holds, and how far its reports are."""
     import shutil
 
-    with _archive(config, home) as archive:
+    with node_archive(config, home) as archive:
         latest = archive.latest_decisions()
         states = Counter[str](decision.state for decision in latest)
         disk = shutil.disk_usage(archive.root)
@@ -50,7 +50,8 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             "studies": counts.pop("studies"),
             "objects": counts,
             "masks": {state: states[state] for state in STATES if states[state]},
-            "attention": [_told(line) for line in latest if _needs_a_person(line)],
+            "held": [line_fields(line) for line in latest if _is_held(line, archive)],
+            "attention": [line_fields(line) for line in latest if _needs_a_person(line)],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
             "model": _model(config, home),
             "disk_free_gb": round(disk.free / 1e9, 1),
@@ -69,6 +70,9 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
         style = None if answer["model"]["state"] == "ready" else "yellow"
         said = answer["model"]["in_words"]
         console.print(f"model: {said}", style=style, soft_wrap=True)
+    for line in answer["held"]:
+        said = f"held until it is accepted: report {line['facts']['sr']}"
+        console.print(f"{said} of mask {line['mask_instance_uid']}", style="yellow", soft_wrap=True)
     for line in answer["attention"]:
         text = f"{line['state']} ({line['code']}): mask {line['mask_instance_uid']}"
         console.print(text, style="yellow", soft_wrap=True)
@@ -81,6 +85,16 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
 def _needs_a_person(line: "Decision") -> bool:
     # "now": its report stands, and with what is here today it would not be made
     return line.state in ("refused", "failed") or "now" in line.facts
+
+
+def _is_held(line: "Decision", archive: "Archive") -> bool:
+    """Whether a report waits for a person to let it out."""
+    from pacsnode.jobs.withholding import held
+
+    if line.state not in ("reported", "failed") or "documents" not in line.facts:
+        return False
+    lines = archive.decisions(line.study_instance_uid, line.mask_instance_uid)
+    return bool(held(lines, line.facts["seed"]))
 
 
 def _model(config: Path | None, home: Path | None) -> dict[str, Any] | None:
@@ -102,7 +116,7 @@ def why(
     from pacsnode.assembly.arrivals import arrivals
     from pacsnode.assembly.words import explain
 
-    with _archive(config, home) as archive:
+    with node_archive(config, home) as archive:
         decisions = archive.decisions(study_uid)
         study = archive.study(study_uid)
     known = bool(decisions) or study is not None
@@ -112,7 +126,7 @@ def why(
             {
                 "study_instance_uid": study_uid,
                 "series": [_came(one) for one in came],
-                "decisions": [_told(decision) for decision in decisions],
+                "decisions": [line_fields(decision) for decision in decisions],
             }
         )
     else:
@@ -128,7 +142,7 @@ def _came(series: "Arrival") -> dict[str, Any]:
     }
 
 
-def _told(decision: "Decision") -> dict[str, Any]:
+def line_fields(decision: "Decision") -> dict[str, Any]:
     return {
         "study_instance_uid": decision.study_instance_uid,
         "mask_instance_uid": decision.mask_instance_uid,

@@ -11,6 +11,11 @@ from storage.records import CaseState, Decision, Instance
 
 DELIVERED_TO = "delivered-to"
 PARKED = "delivery-parked"
+HELD = "delivery-held"
+SHADOWED = "delivery-shadowed"
+STOPPED = "delivery-stopped"
+POSTPONED = "report-postponed"
+REJECTS = "rejects"  # fact of every line about a note on a rejected report: the SR it rejects
 NOW = "now"  # fact of a line about a report: the code of why the mask could not be reported today
 
 
@@ -34,8 +39,16 @@ def write(
 
 
 def is_wanted(archive: Archive, order: ReportOrder) -> bool:
-    """Whether the mask still stands where the order was given, and not everyone has the report."""
-    last = archive.decisions(order["study"], order["mask"])[-1:]
+    """Whether the mask still stands where the order was given, and not everyone has the report.
+
+    What a person said of a report is written down whatever has come for the mask since.
+    """
+    lines = archive.decisions(order["study"], order["mask"])
+    last = lines[-1:]
+    if "judges" in order:
+        own = last_of_seed(lines, order["seed"])
+        open_still = own is not None and own.state in ("ready", "running")
+        return open_still and lines[-1].state != "cancelled"
     return any(_is_about(line, order["seed"]) and line.state != "delivered" for line in last)
 
 
@@ -46,9 +59,15 @@ def _is_about(line: Decision, seed: str) -> bool:
 def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -> None:
     """The documents are made and kept, and take the place of the earlier mask's."""
     facts = {"seed": order["seed"], "sr": documents[-1], "documents": documents}
+    state: CaseState = "reported"
+    reason = f"The report {documents[-1]} was made and kept."
+    if "judges" in order:
+        facts["judges"] = order["judges"]
+    if order.get("kind") == "rejected":
+        state, facts[REJECTS] = "rejected", order["judges"]
+        reason = f"The report {order['judges']} is rejected: the note {documents[-1]} says so."
     write(
-        archive, order["study"], order["mask"], "reported", "reported",
-        [f"The report {documents[-1]} was made and kept."],
+        archive, order["study"], order["mask"], state, state, [reason],
         **facts, destinations=order["destinations"],
     )  # fmt: skip
 
@@ -71,11 +90,11 @@ def write_asked(archive: Archive, order: FetchOrder, asked: Asked) -> None:
     )  # fmt: skip
 
 
-def write_superseded(archive: Archive, mask: Instance, later: Instance) -> None:
-    """A later version of the mask is reported in its place."""
-    write(
-        archive, mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
-        [superseded_by(later)], later_mask=later.sop_instance_uid,
+def superseded(mask: Instance, later: Instance) -> Decision:
+    """The line of a mask that a later version is reported in place of."""
+    return Decision(
+        mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
+        (superseded_by(later),), datetime.now(UTC), {"later_mask": later.sop_instance_uid},
     )  # fmt: skip
 
 
@@ -95,6 +114,17 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
             state, code, first = "failed", PARKED, f"{name} will not take the report."
         case "again":
             code, first = "delivery-postponed", f"{name} did not take the report now."
+        case "held":
+            code, first = HELD, f"The report is held for {name} until a person accepts it."
+        case "shadowed":
+            code, first = SHADOWED, f"The report is kept, and not sent to {name}: mode is shadow."
+        case "stopped":
+            code, first = STOPPED, f"Nothing is sent to {name}."
+        case "cancelled":
+            return  # the line of the person who cancelled it says so
+    about = last_about(archive.decisions(order["study"], order["mask"]), order["seed"], name)
+    if code in (HELD, SHADOWED, STOPPED) and about is not None and about.code == code:
+        return  # said before
     answers = {"answers": sent["answers"]} if sent.get("answers") else {}
     _write_delivery(
         archive, order, state, code, [first, *sent["reasons"]], destination=name, **answers
@@ -106,11 +136,13 @@ def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
     lines = archive.decisions(order["study"], order["mask"])
     standing = {name: last_about(lines, order["seed"], name) for name in order["destinations"]}
     codes = {line.code if line is not None else None for line in standing.values()}
-    if codes == {DELIVERED_TO}:
-        _write_delivery(
-            archive, order, "delivered", "delivered", ["Every destination has the report."]
-        )
-    elif codes == {DELIVERED_TO, PARKED}:
+    never = codes & {SHADOWED, STOPPED}  # it does not go there, and nothing is waited for
+    if codes - never == {DELIVERED_TO}:
+        said = "Every destination has the report."
+        if never:
+            said = "Every destination that it is sent to has the report."
+        _write_delivery(archive, order, "delivered", "delivered", [said])
+    elif codes - never in ({DELIVERED_TO, PARKED}, {PARKED}) and len(codes) > 1:
         for line in standing.values():
             if line is not None and line.code == PARKED:
                 _write_delivery(
@@ -123,6 +155,12 @@ def last_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
     """The last line about the report of this seed, whatever was decided in between."""
     about = (line for line in reversed(lines) if line.facts.get("seed") == seed)
     return next((line for line in about if NOW not in line.facts), None)
+
+
+def made_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
+    """The last line about the report of this seed that names its documents."""
+    about = (line for line in reversed(lines) if line.facts.get("seed") == seed)
+    return next((line for line in about if "documents" in line.facts), None)
 
 
 def is_given_up(line: Decision | None) -> bool:
@@ -153,15 +191,6 @@ def last_report(lines: Sequence[Decision], *, but: str) -> str | None:
     return next((uid for uid in made if isinstance(uid, str) and uid != but), None)
 
 
-def goes_first(lines: Sequence[Decision], sr: str, name: str) -> bool:
-    """Whether a destination is still to get this SR before those that take its place."""
-    made = next((line for line in reversed(lines) if line.facts.get("sr") == sr), None)
-    if made is None or name not in made.facts.get("destinations", ()):
-        return False
-    about = last_about(lines, made.facts["seed"], name)
-    return about is None or about.code not in (DELIVERED_TO, PARKED)
-
-
 def last_about(lines: Sequence[Decision], seed: str, name: str) -> Decision | None:
     """The last line about the report of this seed at one destination."""
     about = (
@@ -181,6 +210,9 @@ def _write_delivery(
     **facts: Any,
 ) -> None:
     documents = order["documents"]
+    if "rejects" in order:
+        facts[REJECTS] = order["rejects"]
+        state = state if state == "failed" else "rejected"
     write(
         archive, order["study"], order["mask"], state, code, reasons,
         seed=order["seed"], sr=documents[-1], documents=documents,

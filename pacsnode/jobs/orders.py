@@ -16,6 +16,9 @@ class ReportOrder(TypedDict):
     lesion_numbers: list[int]
     earlier_masks: list[str]  # earlier versions of this mask, the latest first
     destinations: list[str]  # names
+    first: NotRequired[int]  # the try that began this round of them; 1 where it is not stated
+    judges: NotRequired[str]  # the SR that a person judged, where that is what is written down
+    kind: NotRequired[str]  # "verified", "corrected" or "rejected": what came of it
 
 
 class DeliveryOrder(TypedDict):
@@ -27,6 +30,8 @@ class DeliveryOrder(TypedDict):
     documents: list[str]  # SOPInstanceUIDs, in the order to send; the SR is the last
     destination: str
     destinations: list[str]  # all that must have it before it counts as delivered
+    first: NotRequired[int]  # as above
+    rejects: NotRequired[str]  # of a note on a report that a person rejected: that SR
 
 
 class FetchOrder(TypedDict):
@@ -62,6 +67,6 @@ class Made(TypedDict):
 class Sent(TypedDict):
     """What one try to deliver came to."""
 
-    outcome: Literal["delivered", "again", "parked"]
+    outcome: Literal["delivered", "again", "parked", "held", "shadowed", "stopped", "cancelled"]
     reasons: list[str]
     answers: NotRequired[list[dict[str, str]]]  # what was said of each document, where it was
