@@ -76,6 +76,7 @@ class ReportShown:
     comments: tuple[str, ...]
     download: str  # WADO-RS path of the object, from the root of this web side
     is_current: bool = True
+    is_rejected: bool = False
 
 
 def readable(instance: Instance) -> ReportShown | None:

@@ -48,6 +48,7 @@ STATES: Final = _known(
     State("kept", "Reported", "good", "delivered",
           "The report is made and kept; no destination is set."),
     State("delivered", "Delivered", "good", "delivered", "Every destination has the report."),
+    State("rejected", "Rejected", "quiet", "other", "A person rejected the report."),
     State("cancelled", "Cancelled", "quiet", "other", "A person stopped it."),
     State("context", "Context only", "quiet", "other", "No segment of the mask is a lesion."),
     State("superseded", "Superseded", "quiet", "other", "A later version is reported instead."),
@@ -80,7 +81,7 @@ def state_of(line: LastLine) -> State:
         return STATES[_BY_CODE[line.code]]
     if line.now is not None:
         return STATES["stands"]
-    return STATES[line.state]
+    return STATES.get(line.state) or State(line.state, line.state, "quiet", "other", "")
 
 
 def state_of_study(lines: Iterable[LastLine], *, is_arriving: bool) -> State:

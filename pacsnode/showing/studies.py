@@ -170,7 +170,7 @@ def _mask(archive: Archive, number: int, mask: str, lines: Sequence[Decision]) -
     last = lines[-1]
     chosen = next((one for one in reversed(lines) if one.state == "ready"), last)
     instance = archive.instance(mask)
-    reports = _reports(archive, mask)
+    reports = _reports(archive, mask, lines)
     return MaskShown(
         number=number,
         mask_instance_uid=mask,
@@ -189,7 +189,7 @@ def _mask(archive: Archive, number: int, mask: str, lines: Sequence[Decision]) -
     )
 
 
-def _reports(archive: Archive, mask: str) -> tuple[ReportShown, ...]:
+def _reports(archive: Archive, mask: str, lines: Sequence[Decision]) -> tuple[ReportShown, ...]:
     """Our SRs on a mask, the latest first."""
     ours = sorted(
         (one for one in archive.reports_of(mask) if is_ours(one) and _is_sr(one)),
@@ -198,7 +198,15 @@ def _reports(archive: Archive, mask: str) -> tuple[ReportShown, ...]:
     )
     read = [shown for shown in map(readable, ours) if shown is not None]
     replaced = {uid for one in read for uid in one.predecessors}
-    return tuple(replace(one, is_current=one.sop_instance_uid not in replaced) for one in read)
+    rejected = {line.facts.get("rejects") for line in lines if line.state == "rejected"}
+    return tuple(
+        replace(
+            one,
+            is_current=one.sop_instance_uid not in replaced,
+            is_rejected=one.sop_instance_uid in rejected,
+        )
+        for one in read
+    )
 
 
 def _is_sr(instance: Instance) -> bool:

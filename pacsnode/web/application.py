@@ -28,6 +28,7 @@ from pacsnode.web.media import (
     PNG,
     RELATED,
 )
+from pacsnode.web.page.routes import page_application
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
@@ -61,7 +62,7 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
     served = Starlette(
-        routes=[told, Mount(ROOT, routes=routes)],
+        routes=[told, Mount(ROOT, routes=routes), Mount("/", page_application(archive, settings))],
         middleware=[Middleware(Gate, web=settings.web)],
         exception_handlers={
             Refusal: _on_refusal,

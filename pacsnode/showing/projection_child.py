@@ -1,0 +1,65 @@
+"""Run as a program: draws the projections of one report, told on standard input, to its output.
+
+Images are received bytes and drawing takes memory: both are done here, never in the node.
+"""
+
+import io
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+MEMORY_BYTES = 12 << 30
+CPU_S = 120
+DPI = 110
+
+
+def _draw(errand: dict[str, Any]) -> bytes:
+    from engine.case import Case
+    from engine.finding import Description, Finding
+    from engine.lesion import Lesion, Measurements
+    from engine.pipeline.reporting import read_scan
+    from engine.reading.mask import read_mask
+    from engine.report.picture import PAPER, draw_projections
+
+    case = Case(pet=tuple(map(Path, errand["pet"])), ct=(), mask=Path(errand["mask"]))
+    scan, _ = read_scan(case)
+    content = read_mask(
+        case.mask,
+        scan.pet,
+        lesion_numbers=errand["lesions"],
+        fractional_threshold=errand["fractional_threshold"],
+    )
+    reported = errand["reported"]
+    findings = [
+        Finding(Lesion(segment, Measurements(volume_cm3=0.0)), Description(""))
+        for segment in content.segments
+        if segment.role == "lesion" and segment.number in reported
+    ]
+    drawn = io.BytesIO()
+    draw_projections(scan, findings).savefig(drawn, format="png", dpi=DPI, facecolor=PAPER)
+    return drawn.getvalue()
+
+
+def main() -> int:
+    """0 with a PNG on standard output; otherwise the kind of error on standard error."""
+    os.nice(5)  # reports go first
+    for limit, most in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, CPU_S),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (most, most))
+    try:
+        picture = _draw(json.load(sys.stdin))
+    except Exception as exc:  # noqa: BLE001  a foreign error may quote the dataset: its kind alone
+        sys.stderr.write(type(exc).__name__)
+        return 1
+    sys.stdout.buffer.write(picture)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
