@@ -2,6 +2,7 @@
 
 NodeError
   BadSettings         the settings cannot be used; exit code 2
+  CannotAct           what a person asked for cannot be done where the study stands
   PeerFailed          a peer did not do its part now; another try may work (retryable)
     DeliveryFailed    a destination did not take an object now
   PeerRefused         a peer refuses for good, with the fix named
@@ -20,6 +21,10 @@ class NodeError(Exception):
 
 class BadSettings(NodeError):
     """The settings cannot be used; the message names the key and what it may be."""
+
+
+class CannotAct(NodeError):
+    """What a person asked for cannot be done now; the sentence says why, and what can be."""
 
 
 class PeerFailed(NodeError):

@@ -11,7 +11,7 @@ Standing = Literal["kept", "header-differs", "quarantined"]
 Outcome = Literal["new", "same", "same-pixels", "header-differs", "quarantined"]
 CaseState = Literal[
     "context", "waiting", "ready", "running", "reported", "delivered", "refused", "failed",
-    "superseded",
+    "superseded", "cancelled", "rejected",
 ]  # fmt: skip
 
 

@@ -19,6 +19,8 @@ _STATES: Final[Mapping[str, str]] = MappingProxyType(
         "refused": "was refused",
         "failed": "failed",
         "superseded": "was superseded by a later version",
+        "cancelled": "was cancelled: nothing more is made or sent until it is retried",
+        "rejected": "has a report that a person rejected",
     }
 )
 
@@ -101,7 +103,7 @@ def _code(decision: Decision) -> str:
 
 
 def _inputs(history: Sequence[Decision]) -> Decision | None:
-    return next((one for one in reversed(history) if one.state == "ready"), None)
+    return next((one for one in reversed(history) if one.code == "ready"), None)
 
 
 def _stamp(decision: Decision) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STATES = (
     "waiting", "ready", "running", "reported", "delivered", "superseded", "context", "refused",
-    "failed",
+    "failed", "cancelled", "rejected",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pacsnode.addresses import AnyDestination, WebDestination
 from pacsnode.delivery import cstore, stow
 from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
 from pacsnode.jobs import journal
+from pacsnode.jobs.asked import is_cancelled
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
@@ -38,6 +39,8 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
                 return _sent("parked", f"The archive does not hold the document {uid}.", fix)
             paths.append(instance.path)
         lines = desk.archive.decisions(order["study"])
+        if is_cancelled([line for line in lines if line.mask_instance_uid == order["mask"]]):
+            return _sent("cancelled")
         for earlier in _predecessors(paths[-1]):
             if journal.goes_first(lines, earlier, destination.name):
                 return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
@@ -83,7 +86,7 @@ def _predecessors(sr: Path) -> list[str]:
 
 
 def _sent(
-    outcome: Literal["delivered", "again", "parked"],
+    outcome: Literal["delivered", "again", "parked", "cancelled"],
     *reasons: str,
     answers: Sequence[Answered] = (),
 ) -> Sent:

@@ -11,6 +11,7 @@ from storage.records import CaseState, Decision, Instance
 
 DELIVERED_TO = "delivered-to"
 PARKED = "delivery-parked"
+POSTPONED = "report-postponed"
 NOW = "now"  # fact of a line about a report: the code of why the mask could not be reported today
 
 
@@ -71,11 +72,11 @@ def write_asked(archive: Archive, order: FetchOrder, asked: Asked) -> None:
     )  # fmt: skip
 
 
-def write_superseded(archive: Archive, mask: Instance, later: Instance) -> None:
-    """A later version of the mask is reported in its place."""
-    write(
-        archive, mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
-        [superseded_by(later)], later_mask=later.sop_instance_uid,
+def superseded(mask: Instance, later: Instance) -> Decision:
+    """The line of a mask that a later version is reported in place of."""
+    return Decision(
+        mask.study_instance_uid, mask.sop_instance_uid, "superseded", "superseded",
+        (superseded_by(later),), datetime.now(UTC), {"later_mask": later.sop_instance_uid},
     )  # fmt: skip
 
 
@@ -95,6 +96,8 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
             state, code, first = "failed", PARKED, f"{name} will not take the report."
         case "again":
             code, first = "delivery-postponed", f"{name} did not take the report now."
+        case "cancelled":
+            return  # the line of the person who cancelled it says so
     answers = {"answers": sent["answers"]} if sent.get("answers") else {}
     _write_delivery(
         archive, order, state, code, [first, *sent["reasons"]], destination=name, **answers
@@ -123,6 +126,12 @@ def last_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
     """The last line about the report of this seed, whatever was decided in between."""
     about = (line for line in reversed(lines) if line.facts.get("seed") == seed)
     return next((line for line in about if NOW not in line.facts), None)
+
+
+def made_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:
+    """The last line about the report of this seed that names its documents."""
+    about = (line for line in reversed(lines) if line.facts.get("seed") == seed)
+    return next((line for line in about if "documents" in line.facts), None)
 
 
 def is_given_up(line: Decision | None) -> bool:

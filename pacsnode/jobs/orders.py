@@ -16,6 +16,7 @@ class ReportOrder(TypedDict):
     lesion_numbers: list[int]
     earlier_masks: list[str]  # earlier versions of this mask, the latest first
     destinations: list[str]  # names
+    first: NotRequired[int]  # the try that began this round of them; 1 where it is not stated
 
 
 class DeliveryOrder(TypedDict):
@@ -27,6 +28,7 @@ class DeliveryOrder(TypedDict):
     documents: list[str]  # SOPInstanceUIDs, in the order to send; the SR is the last
     destination: str
     destinations: list[str]  # all that must have it before it counts as delivered
+    first: NotRequired[int]  # as above
 
 
 class FetchOrder(TypedDict):
@@ -62,6 +64,6 @@ class Made(TypedDict):
 class Sent(TypedDict):
     """What one try to deliver came to."""
 
-    outcome: Literal["delivered", "again", "parked"]
+    outcome: Literal["delivered", "again", "parked", "cancelled"]
     reasons: list[str]
     answers: NotRequired[list[dict[str, str]]]  # what was said of each document, where it was

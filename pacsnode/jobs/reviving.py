@@ -9,14 +9,18 @@ from dbos import DBOS, WorkflowStatus, WorkflowStatusString
 
 from pacsnode import log
 from pacsnode.jobs import journal
+from pacsnode.jobs.asked import RETRY, is_cancelled
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.orders import DeliveryOrder, ReportOrder
+from pacsnode.jobs.withholding import undelivered
 from pacsnode.jobs.workflows import (
     CRASHES,
     delivery_prefix,
     enqueue_delivery,
     enqueue_fetch,
     enqueue_report,
+    fetch_prefix,
+    report_prefix,
     tries_of,
 )
 from storage.records import Decision
@@ -24,6 +28,9 @@ from storage.records import Decision
 FORGET_AFTER = timedelta(days=30)
 FORGET_AT_ONCE = 100
 MANY_LESIONS = 200
+
+# a report goes out after those before it: behind a delivered one nothing is left
+NOTHING_LEFT = ("delivered", "context", "cancelled")
 
 _ACTIVE = {
     WorkflowStatusString.PENDING.value,
@@ -40,21 +47,20 @@ _BROKEN = [
 def take_up_deliveries(desk: Desk) -> None:
     """At the start of a process: try parked deliveries once more, and start any that is missing."""
     for last in desk.archive.latest_decisions():
-        # a report goes out after those before it: behind a delivered one nothing is left
-        if last.mask_instance_uid is not None and last.state not in ("delivered", "context"):
+        if last.mask_instance_uid is not None and last.state not in NOTHING_LEFT:
             lines = desk.archive.decisions(last.study_instance_uid, last.mask_instance_uid)
             for order in _undelivered(lines):
                 _take_up(order)
+            if last.code == RETRY:
+                take_up_now(last, desk)
 
 
 def _undelivered(lines: Sequence[Decision]) -> Iterator[DeliveryOrder]:
-    """Of every report of a mask, to every destination that it was made for."""
+    """Of every report of a mask, to every destination that it was made for and may go to."""
     made = {line.facts["seed"]: line for line in lines if "documents" in line.facts}
     for seed, line in made.items():
-        for name in line.facts["destinations"]:
-            about = journal.last_about(lines, seed, name)
-            if about is None or about.code != journal.DELIVERED_TO:
-                yield _delivery_of(line, name)
+        for name in undelivered(lines, seed):
+            yield _delivery_of(line, name)
 
 
 def _take_up(order: DeliveryOrder) -> None:
@@ -62,7 +68,45 @@ def _take_up(order: DeliveryOrder) -> None:
         workflow_id_prefix=delivery_prefix(order), load_input=False, load_output=False
     )
     if not any(job.status in _ACTIVE for job in tries):
-        enqueue_delivery(order, 1 + max(map(tries_of, tries), default=0))
+        first = 1 + max(map(tries_of, tries), default=0)
+        enqueue_delivery({**order, "first": first}, first)
+
+
+def take_up_now(line: Decision, desk: Desk) -> bool:
+    """Go on now with whatever a mask waits for: its fetch, its report, its deliveries.
+
+    False where a delivery is under way: what it comes to decides whether another try is due. The
+    report itself is ordered by whoever looks at the study.
+    """
+    mask = str(line.mask_instance_uid)
+    lines = desk.archive.decisions(line.study_instance_uid, mask)
+    if is_cancelled(lines):
+        return True
+    under_way = any(map(_is_under_way, _undelivered(lines)))  # by now, and not by what follows
+    for order in _undelivered(lines):
+        _take_up(order)
+        _hurry(delivery_prefix(order))
+    seeds = {one.facts["seed"] for one in lines if "seed" in one.facts}
+    for prefix in (fetch_prefix(mask), *map(report_prefix, seeds)):
+        _hurry(prefix)
+    return not under_way
+
+
+def _is_under_way(order: DeliveryOrder) -> bool:
+    return bool(
+        DBOS.list_workflows(
+            workflow_id_prefix=delivery_prefix(order), status=WorkflowStatusString.PENDING.value,
+            load_input=False, load_output=False,
+        )
+    )  # fmt: skip
+
+
+def _hurry(prefix: str) -> None:
+    for job in DBOS.list_workflows(
+        workflow_id_prefix=prefix, status=WorkflowStatusString.DELAYED.value, load_input=False,
+        load_output=False,
+    ):  # fmt: skip
+        DBOS.set_workflow_delay(job.workflow_id, delay_seconds=0)
 
 
 def _delivery_of(line: Decision, destination: str) -> DeliveryOrder:

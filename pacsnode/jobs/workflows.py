@@ -45,9 +45,19 @@ def at_desk() -> Desk:
     return _desk
 
 
+def report_prefix(seed: str) -> str:
+    """What the ids of all tries of a report begin with."""
+    return f"report:{seed}:"
+
+
 def report_id(order: ReportOrder, tries: int) -> str:
     """The same order is the same job, however often it is given."""
-    return f"report:{order['seed']}:{tries}"
+    return f"{report_prefix(order['seed'])}{tries}"
+
+
+def fetch_prefix(mask: str) -> str:
+    """What the ids of all tries to fetch what a mask lacks begin with."""
+    return f"fetch:{mask}:"
 
 
 def delivery_prefix(order: DeliveryOrder) -> str:
@@ -62,7 +72,7 @@ def delivery_id(order: DeliveryOrder, tries: int) -> str:
 
 def start_report(order: ReportOrder) -> None:
     """Enqueue an order, unless a try of it is still to come or under way."""
-    prefix = f"report:{order['seed']}:"
+    prefix = report_prefix(order["seed"])
     tries = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
     if not tries:
         enqueue_report(order, 1)
@@ -71,7 +81,8 @@ def start_report(order: ReportOrder) -> None:
         lines = at_desk().archive.decisions(order["study"], order["mask"])
         last = journal.last_of_seed(lines, order["seed"])
         if last is not None and last.state in ("ready", "running"):
-            enqueue_report(order, 1 + max(map(tries_of, tries)))
+            first = 1 + max(map(tries_of, tries))
+            enqueue_report({**order, "first": first}, first)
 
 
 def tries_of(job: WorkflowStatus) -> int:
@@ -98,7 +109,7 @@ def enqueue_delivery(order: DeliveryOrder, tries: int, delay_s: float | None = N
 
 def start_fetch(study: str, mask: str) -> None:
     """Have the sources asked for what a mask lacks, unless they are asked for it already."""
-    prefix = f"fetch:{mask}:"
+    prefix = fetch_prefix(mask)
     tries = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
     if all(job.status == WorkflowStatusString.SUCCESS.value for job in tries):
         first = 1 + max(map(tries_of, tries), default=0)
@@ -108,7 +119,7 @@ def start_fetch(study: str, mask: str) -> None:
 
 def enqueue_fetch(order: FetchOrder, tries: int, delay_s: float | None = None) -> None:
     """Enqueue a try to fetch; one that was enqueued before stays as it is."""
-    fetch_id = f"fetch:{order['mask']}:{tries}"
+    fetch_id = f"{fetch_prefix(order['mask'])}{tries}"
     if DBOS.get_workflow_status(fetch_id) is None:
         with (
             SetWorkflowID(fetch_id),
@@ -138,7 +149,7 @@ def report(order: ReportOrder, tries: int) -> str:
     if note_running(order) is False:  # None is what an earlier version of this step recorded
         return "not-wanted"
     reach("running-written")
-    made = make_documents(order, tries)
+    made = make_documents(order, _in_its_round(order, tries))
     reach("made-recorded")
     if made["outcome"] == "again":
         return _report_again(order, made, tries)
@@ -153,13 +164,19 @@ def report(order: ReportOrder, tries: int) -> str:
 
 
 def _report_again(order: ReportOrder, made: Made, tries: int) -> str:
-    if made["counted"] and tries >= COUNTED_TRIES:
-        given_up = [*made["reasons"], f"Given up after {tries} tries."]
+    in_round = _in_its_round(order, tries)
+    if made["counted"] and in_round >= COUNTED_TRIES:
+        given_up = [*made["reasons"], f"Given up after {in_round} tries."]
         return _give_up(order, "failed", made["code"], given_up)
-    if tries == 1:
-        note_outcome(order, "ready", "report-postponed", made["reasons"])
-    enqueue_report(order, tries + 1, at_desk().backoff.delay_s(tries))
+    if in_round == 1:
+        note_outcome(order, "ready", journal.POSTPONED, made["reasons"])
+    enqueue_report(order, tries + 1, at_desk().backoff.delay_s(in_round))
     return "postponed"
+
+
+def _in_its_round(order: ReportOrder | DeliveryOrder, tries: int) -> int:
+    """Which try of its round one is: a person who asks for another try begins a new round."""
+    return tries - order.get("first", 1) + 1
 
 
 def _give_up(
@@ -187,9 +204,10 @@ def deliver(order: DeliveryOrder, tries: int) -> str:
     sent = bring_documents(order)
     reach("sent-recorded")
     if sent["outcome"] == "again":
-        if tries == 1:
+        in_round = _in_its_round(order, tries)
+        if in_round == 1:
             note_sent(order, sent)
-        enqueue_delivery(order, tries + 1, at_desk().backoff.delay_s(tries))
+        enqueue_delivery(order, tries + 1, at_desk().backoff.delay_s(in_round))
         return "postponed"
     note_sent(order, sent)
     reach("sent-written")

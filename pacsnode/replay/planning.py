@@ -128,7 +128,7 @@ def _decide(study: Sequence[Instance], archive: Archive, settings: Settings) -> 
     for mask, assessment in assessed:
         later = later_versions(mask, ready, settings.assembly) if mask in ready else ()
         if later:
-            journal.write_superseded(archive, mask, later[-1])
+            archive.write_down(journal.superseded(mask, later[-1]))
         else:
             archive.write_down(assessment.decision(mask, datetime.now(UTC)))
         yield mask, assessment, later

@@ -1,6 +1,6 @@
 """One study: what came, what was decided and why, the reports on it, and where they went."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -111,7 +111,8 @@ def study_shown(
     by_mask: dict[str | None, list[Decision]] = {}
     for line in lines:
         by_mask.setdefault(line.mask_instance_uid, []).append(line)
-    numbers = {mask: number for number, mask in enumerate(filter(None, by_mask), 1)}
+    others = [mask for mask in by_mask if mask is not None and not _is_our_seg(archive, mask)]
+    numbers = {mask: number for number, mask in enumerate(others, 1)}
     last = [_last_line(about[-1]) for about in by_mask.values()]
     received_at = study.last_received_at if study is not None else None
     quiet_since = (now or datetime.now(UTC)) - timedelta(seconds=quiet_s)
@@ -126,12 +127,18 @@ def study_shown(
         received_at=received_at,
         series=_series(archive, study) if study is not None else (),
         masks=tuple(
-            _mask(archive, numbers[mask], mask, about)
-            for mask, about in by_mask.items()
-            if mask is not None
+            _mask(archive, number, mask, by_mask[mask]) for mask, number in numbers.items()
         ),
-        timeline=tuple(_timeline(lines, numbers)),
+        timeline=tuple(
+            _timeline([one for one in lines if one.mask_instance_uid in (None, *numbers)], numbers)
+        ),
     )
+
+
+def _is_our_seg(archive: Archive, mask: str) -> bool:
+    """Whether it is the SEG that we made of an RTSTRUCT: it belongs to the report, not before."""
+    instance = archive.instance(mask)
+    return instance is not None and is_ours(instance)
 
 
 def _last_line(line: Decision) -> LastLine:
@@ -229,7 +236,7 @@ def _deliveries(lines: Sequence[Decision]) -> Iterator[DeliveryShown]:
             yield DeliveryShown(name, "postponed", about.decided_at, about.reasons)
 
 
-def _timeline(lines: Sequence[Decision], numbers: dict[str | None, int]) -> Iterator[TimelineEntry]:
+def _timeline(lines: Sequence[Decision], numbers: Mapping[str, int]) -> Iterator[TimelineEntry]:
     def alike(line: Decision) -> tuple[object, ...]:
         return line.mask_instance_uid, line.state, line.code, line.facts.get("destination")
 
@@ -243,7 +250,7 @@ def _timeline(lines: Sequence[Decision], numbers: dict[str | None, int]) -> Iter
             at=first.decided_at,
             until=last.decided_at,
             times=len(run),
-            mask=numbers.get(last.mask_instance_uid),
+            mask=numbers.get(last.mask_instance_uid or ""),
             label=state.label,
             tone=state.tone,
             code=last.code,

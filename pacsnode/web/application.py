@@ -15,6 +15,7 @@ from engine.errors import Unreadable
 from pacsnode import log
 from pacsnode.access.audit import Audit
 from pacsnode.access.gate import Gate
+from pacsnode.acting import Actions
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.capabilities import Capabilities, Resource
@@ -61,8 +62,13 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     ]
     told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
+    audit = Audit()
     served = Starlette(
-        routes=[told, Mount(ROOT, routes=routes), Mount("/", page_application(archive, settings))],
+        routes=[
+            told,
+            Mount(ROOT, routes=routes),
+            Mount("/", page_application(archive, settings, Actions(archive, settings), audit)),
+        ],
         middleware=[Middleware(Gate, web=settings.web)],
         exception_handlers={
             Refusal: _on_refusal,
@@ -72,7 +78,7 @@ def application(archive: Archive, settings: Settings) -> Starlette:
             Exception: _on_fault,
         },
     )
-    served.state.audit = Audit()
+    served.state.audit = audit
     return served
 
 

@@ -12,6 +12,7 @@ from pacsnode.assembly.needs import needs_of
 from pacsnode.assembly.seed import report_seed
 from pacsnode.assembly.supersession import earlier_version, later_version
 from pacsnode.jobs import journal
+from pacsnode.jobs.asked import ASKED, REQUEUE, is_cancelled, seeds_since_requeue
 from pacsnode.jobs.asking import MAY_BE_ASKED_FOR
 from pacsnode.jobs.describers import why_unknown
 from pacsnode.jobs.desk import Desk
@@ -46,8 +47,11 @@ def decide(study: str, desk: Desk, is_quiet: Callable[[str], bool]) -> frozenset
     masks = [one.mask for one in work]
     usable = [one.mask for one in work if _is_usable(one, desk)]
     for one in looked:
+        lines = _lines(one.mask, desk)
+        if is_cancelled(lines):
+            continue
         if one in work and (later := later_version(one.mask, usable, desk.settings.assembly)):
-            journal.write_superseded(desk.archive, one.mask, later)
+            _write(journal.superseded(one.mask, later), lines, desk)
         elif one.assessment.state == "ready":
             _order(one, _earlier_versions(one.mask, masks, desk), desk)
         else:
@@ -75,6 +79,8 @@ def _is_usable(one: _Looked, desk: Desk) -> bool:
     if one.assessment.state != "ready":
         return False
     lines = _lines(one.mask, desk)
+    if is_cancelled(lines):
+        return journal.last_made(lines) is not None
     seed = _seed(one, lines, desk)
     return seed is None or not journal.is_given_up(journal.last_of_seed(lines, seed))
 
@@ -91,13 +97,15 @@ def _earlier_versions(mask: Instance, masks: Sequence[Instance], desk: Desk) -> 
 def _write_unready(one: _Looked, desk: Desk) -> None:
     """Write why a mask cannot be reported now; where it was reported, its report stands."""
     lines = _lines(one.mask, desk)
-    if one.assessment.state == "waiting" and lines and lines[-1].facts.get("seed") is not None:
-        return  # it has a report; only another set of inputs would be news
+    if one.assessment.state == "waiting" and lines:
+        asked_anew = lines[-1].code == REQUEUE and journal.last_made(lines) is not None
+        if asked_anew or lines[-1].facts.get("seed") is not None:
+            return  # it has a report; only another set of inputs would be news
     if lines and _stands_back(lines[-1], desk):
         return
     decision = one.assessment.decision(one.mask, datetime.now(UTC))
     report = journal.last_made(lines)
-    desk.archive.write_down(decision if report is None else journal.beside(report, decision))
+    _write(decision if report is None else journal.beside(report, decision), lines, desk)
 
 
 def _stands_back(last: Decision, desk: Desk) -> bool:
@@ -120,26 +128,37 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     lines = _lines(one.mask, desk)
     seed = _seed(one, lines, desk)
     if seed is None:
-        _postpone(one, desk)
+        _postpone(one, lines, desk)
         return
     known = journal.last_of_seed(lines, seed)
     if known is None:
         decision = one.assessment.decision(one.mask, datetime.now(UTC))
-        desk.archive.write_down(replace(decision, facts={**decision.facts, "seed": seed}))
+        _write(replace(decision, facts={**decision.facts, "seed": seed}), lines, desk)
         reach("ready-written")
     elif known is not lines[-1]:
         again = (*known.reasons, _why_again(lines[-1]))
-        desk.archive.write_down(replace(known, reasons=again, decided_at=datetime.now(UTC)))
+        _write(replace(known, reasons=again, decided_at=datetime.now(UTC)), lines, desk)
     if known is None or known.state in ("ready", "running"):
         start_report(_report_order(one, seed, earlier, desk))
         reach("report-enqueued")
 
 
-def _postpone(one: _Looked, desk: Desk) -> None:
+def _postpone(one: _Looked, lines: Sequence[Decision], desk: Desk) -> None:
     decision = one.assessment.decision(one.mask, datetime.now(UTC))
     why = why_unknown(desk.describer)  # None where it was loaded a moment ago
     reasons = () if why is None else (why,)
-    desk.archive.write_down(replace(decision, code="report-postponed", reasons=reasons))
+    _write(replace(decision, code=journal.POSTPONED, reasons=reasons), lines, desk)
+
+
+def _write(decision: Decision, read: Sequence[Decision], desk: Desk) -> None:
+    """Write what was decided of the lines that were read.
+
+    Not behind what a person asked for meanwhile: the study is looked at again for that.
+    """
+    seen = read[-1] if read else None
+    desk.archive.write_down(
+        decision, follows=lambda last: last is None or last == seen or last.code not in ASKED
+    )
 
 
 def _why_again(last: Decision) -> str:
@@ -153,14 +172,17 @@ def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str | None:
 
     None while nobody knows which model that will be: the seed derives from it.
 
-    New settings or a new version of the program are no reason to report a study once more; they
-    are one to try again what was refused or failed.
+    New settings or a new version of the program are no reason to report a study once more, unless
+    a person had it looked at anew; they are one to try again what was refused or failed.
     """
     inputs = one.assessment.inputs_sha256
     if inputs is None:
         raise RuntimeError("A ready assessment states the digest of its inputs")
+    counting = seeds_since_requeue(lines)
     for line in reversed(lines):
         seed = line.facts.get("seed")
+        if counting is not None and seed not in counting:
+            continue
         if seed and line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
             last = journal.last_of_seed(lines, seed)
             if last is not None and (last.state in _ALIVE or "documents" in last.facts):

@@ -17,12 +17,13 @@ from engine.finding import Describer
 from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.jobs import journal
+from pacsnode.jobs.asked import ASKED
 from pacsnode.jobs.describers import Awaited, describing, hangs, writes_with_a_model
 from pacsnode.jobs.desk import Backoff, Desk
 from pacsnode.jobs.making import end_hung_process
 from pacsnode.jobs.model_status import ModelStatus, forget_model_status, write_model_status
 from pacsnode.jobs.opening import durable
-from pacsnode.jobs.reviving import Reviver, take_up_deliveries
+from pacsnode.jobs.reviving import Reviver, take_up_deliveries, take_up_now
 from pacsnode.jobs.suspects import Suspects
 from pacsnode.jobs.workflows import work_at
 from pacsnode.settings import Settings
@@ -33,6 +34,7 @@ from pacsnode.worker.watching import Watch
 from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
 from storage.errors import StorageError
+from storage.records import Decision
 
 POLL_S = 0.2
 REVIVE_EVERY_S = 2.0
@@ -81,6 +83,9 @@ class Worker:
         self._put_off: Counter[str] = Counter()
         self._reviver = Reviver(desk)
         self._revived_s = self._asked_s = time.monotonic()
+        # what was asked before is found by where the masks stand, in `begin`
+        self._asked_cursor, _ = desk.archive.decisions_since(0, ())
+        self._to_take_up: list[Decision] = []
         self._awaited = desk.describer if isinstance(desk.describer, Awaited) else None
         self.sign_of_life: Callable[[], None] = lambda: None
 
@@ -105,6 +110,7 @@ class Worker:
             self.sign_of_life()
             self._look_for_the_model()
             self._changed.update(self._watch.poll())
+            self._do_what_was_asked()
             while not self._desk.look_again.empty():
                 self._watch.again([self._desk.look_again.get()])
             for study in self._watch.due():
@@ -134,6 +140,14 @@ class Worker:
         if hangs(self._desk.describer, self._desk.settings.describe):
             log.event("model-hangs", level=logging.ERROR)
             end_hung_process()
+
+    def _do_what_was_asked(self) -> None:
+        """Act on what persons wrote into the journal since the last turn."""
+        cursor, asked = self._desk.archive.decisions_since(self._asked_cursor, ASKED)
+        self._watch.again(line.study_instance_uid for line in asked)
+        self._to_take_up.extend(asked)
+        self._asked_cursor = cursor
+        self._to_take_up = [line for line in self._to_take_up if not take_up_now(line, self._desk)]
 
     def _look_for_the_model(self) -> None:
         """Once the model is here that reports wait for, they can be ordered."""

@@ -200,19 +200,30 @@ class Archive:
         return self._catalog.counts()
 
     def write_down(
-        self, decision: Decision, *, yields_to: Callable[[Decision], bool] = lambda _: False
+        self,
+        decision: Decision,
+        *,
+        yields_to: Callable[[Decision], bool] = lambda _: False,
+        follows: Callable[[Decision | None], bool] = lambda _: True,
     ) -> bool:
         """Add a line to the journal; False where it only repeats the mask's last line.
 
-        A last line that it yields to is repeated after it, in the same commit.
+        False, too, where it does not follow what is the last line by then, asked in the same
+        commit. A last line that it yields to is repeated after it, in the same commit.
         """
-        return self._journal.write_down(decision, yields_to=yields_to)
+        return self._journal.write_down(decision, yields_to=yields_to, follows=follows)
 
     def decisions(
         self, study_instance_uid: str, mask_instance_uid: str | None = None
     ) -> tuple[Decision, ...]:
         """The journal of a study, or of one of its masks, oldest line first."""
         return self._journal.decisions(study_instance_uid, mask_instance_uid)
+
+    def decisions_since(
+        self, cursor: int, codes: Collection[str]
+    ) -> tuple[int, tuple[Decision, ...]]:
+        """A new cursor, and the lines of these codes written after the old one; begin with 0."""
+        return self._journal.since(cursor, codes)
 
     def latest_decisions(self, states: Collection[str] | None = None) -> tuple[Decision, ...]:
         """The last line of every mask; with `states`, of those that stand so."""

@@ -16,11 +16,16 @@ class Journal:
         self._database = database
 
     def write_down(
-        self, decision: Decision, *, yields_to: Callable[[Decision], bool] = lambda _: False
+        self,
+        decision: Decision,
+        *,
+        yields_to: Callable[[Decision], bool] = lambda _: False,
+        follows: Callable[[Decision | None], bool] = lambda _: True,
     ) -> bool:
         """Add a line; False where it says what the mask's last line says already.
 
-        A last line that it yields to is repeated after it: it is still where the mask stands.
+        False, too, where it does not follow what is now the last line, whoever wrote that. A last
+        line that it yields to is repeated after it: it is still where the mask stands.
         """
         row = decision_row(decision)
         last = (
@@ -34,6 +39,8 @@ class Journal:
         )
         with writing(self._database) as connection:
             before = connection.execute(last).first()
+            if not follows(None if before is None else decision_of(before)):
+                return False
             if before is not None and all(
                 getattr(before, column) == row[column]
                 for column in ("state", "code", "reasons", "facts")
@@ -57,6 +64,16 @@ class Journal:
         with reading(self._database) as connection:
             rows = connection.execute(wanted.order_by(decisions.c.id))
             return tuple(decision_of(row) for row in rows)
+
+    def since(self, cursor: int, codes: Collection[str]) -> tuple[int, tuple[Decision, ...]]:
+        """The newest line's number, and the lines of these codes that came after `cursor`."""
+        wanted = select(decisions).where(decisions.c.id > cursor, decisions.c.code.in_(codes))
+        with reading(self._database) as connection:
+            newest = connection.scalar(select(func.coalesce(func.max(decisions.c.id), 0))) or 0
+            if newest <= cursor:
+                return newest, ()
+            rows = connection.execute(wanted.order_by(decisions.c.id))
+            return newest, tuple(decision_of(row) for row in rows)
 
     def latest(self, states: Collection[str] | None) -> tuple[Decision, ...]:
         """The last line of every mask, of those states alone where some are named."""

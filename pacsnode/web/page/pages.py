@@ -20,6 +20,7 @@ from pacsnode.showing.states import GROUPS, Group
 from pacsnode.showing.studies import StudyShown, study_shown
 from pacsnode.showing.worklist import Asked, Worklist, Worklists
 from pacsnode.web.answers import root_url
+from pacsnode.web.doing import DEEDS
 from pacsnode.web.page.templating import Templates, digest, is_part
 from storage.archive import Archive
 from storage.header import is_uid
@@ -51,14 +52,7 @@ MAY: Final[Mapping[str, frozenset[str]]] = {
     ),
 }
 PARTS: Final = ("live", "reports", "trail")
-DONE: Final[Mapping[str, str]] = {
-    "retry": "Another try was asked for.",
-    "requeue": "Every mask of the study is looked at anew.",
-    "cancel": "Nothing more is made or sent for the mask.",
-    "accept": "The report goes to its destinations.",
-    "verify": "A verified report is being written.",
-    "reject": "The rejection is being written.",
-}
+DONE: Final[Mapping[str, str]] = {deed.name: deed.done for deed in DEEDS}
 
 
 class Pages:

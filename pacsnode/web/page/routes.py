@@ -1,4 +1,4 @@
-"""The pages as an application of their own below the root: routes, files, and errors in words."""
+"""The pages as an application of their own: routes, files, and errors in words."""
 
 import logging
 from collections.abc import Mapping
@@ -12,8 +12,14 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pacsnode import log
+from pacsnode.access.audit import Audit
+from pacsnode.acting import Actions
 from pacsnode.settings import Settings
 from pacsnode.showing.worklist import Worklists
+from pacsnode.web.api.operations import operations
+from pacsnode.web.api.routes import api_application
+from pacsnode.web.doing import DEEDS, Doing
+from pacsnode.web.page.forms import form_of
 from pacsnode.web.page.pages import Pages
 from pacsnode.web.page.templating import STATIC, Templates
 from storage.archive import Archive
@@ -30,10 +36,15 @@ TITLES: Final[Mapping[int, str]] = {
 }
 
 
-def page_application(archive: Archive, settings: Settings) -> Starlette:
-    """Everything a browser is shown."""
+def page_application(
+    archive: Archive, settings: Settings, actions: Actions, audit: Audit
+) -> Starlette:
+    """Everything a browser is shown, and below `/api` the same for programs."""
     templates = Templates()
-    pages = Pages(archive, settings, Worklists(archive, settings.assembly.quiet_s), templates)
+    worklists = Worklists(archive, settings.assembly.quiet_s)
+    pages = Pages(archive, settings, worklists, templates)
+    doing = Doing(actions, archive, audit)
+    api = api_application(operations(archive, settings, worklists, doing), templates)
     routes: list[BaseRoute] = [
         Mount("/static", _Files(directory=STATIC)),
         Route("/", pages.worklist),
@@ -43,6 +54,8 @@ def page_application(archive: Archive, settings: Settings) -> Starlette:
         Route("/quarantine/{sha256}", pages.quarantined),
         Route("/destinations", pages.destinations),
         Route("/settings", pages.settings),
+        *(Route(one.path, form_of(one, doing, pages), methods=["POST"]) for one in DEEDS),
+        Mount("/api", api),
     ]
     errors = _Errors(templates)
     return Starlette(

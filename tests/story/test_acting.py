@@ -1,0 +1,178 @@
+"""What persons ask for, from the line in the journal to what reaches the destinations."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pacsnode.access import ROLES, Person
+from pacsnode.acting import Actions, CannotAct
+from pacsnode.jobs.desk import Backoff
+from tests.peers import Receiver
+from tests.story.small import (
+    Site,
+    SmallStudy,
+    predecessors,
+    reports_at,
+    settings_for,
+    site,
+    small_study,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.wire]
+
+QUICK = Backoff(first_s=0.1, cap_s=0.3)
+SLOW = Backoff(first_s=600, cap_s=900)
+JANE = Person("Doe^Jane", ROLES, "password")
+DOES_NOT_MATCH_CLASS = 0xA900
+OUT_OF_RESOURCES = 0xA700
+
+
+def _actions(here: Site) -> Actions:
+    return Actions(here.archive, here.settings)
+
+
+def _codes(here: Site, study: SmallStudy) -> list[str]:
+    return [line.code for line in here.lines(study)]
+
+
+def test_a_retry_brings_a_parked_report_at_once_and_names_who_asked(tmp_path: Path) -> None:
+    study = small_study("parked and asked")
+    answers = [DOES_NOT_MATCH_CLASS]
+    with Receiver(answer=lambda one: answers[-1]) as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=SLOW) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "failed", what="the refusal")
+            answers.append(0x0000)
+            written = _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            assert written == here.lines(study)[-1]
+            assert written.reasons == ("Another try asked for by Doe^Jane.",)
+            assert written.facts["by"] == "Doe^Jane"
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+            with pytest.raises(CannotAct, match="nothing of it is left to deliver"):
+                _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+    assert len(receiver.arrived) == 2
+    assert len(reports_at(receiver)) == 1
+
+
+def test_a_retry_does_not_wait_for_the_pause_and_a_failing_one_is_told(tmp_path: Path) -> None:
+    study = small_study("paused")
+    answers = [OUT_OF_RESOURCES]
+    with Receiver(answer=lambda one: answers[-1]) as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=SLOW) as here:
+            here.send(study.everything)
+            here.work_until(lambda: "delivery-postponed" in _codes(here, study), what="a try")
+            for code, tries in ((OUT_OF_RESOURCES, 2), (0x0000, 3)):
+                answers.append(code)
+                _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+                here.work_until(lambda n=tries: len(receiver.arrived) == n, what="the next")
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+    assert len(reports_at(receiver)) == 1
+
+
+def test_what_is_cancelled_stays_so_until_it_is_retried(tmp_path: Path) -> None:
+    study = small_study("cancelled")
+    answers = [OUT_OF_RESOURCES]
+    with Receiver(answer=lambda one: answers[-1]) as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: "delivery-postponed" in _codes(here, study), what="a try")
+            with pytest.raises(CannotAct, match="reason"):
+                _actions(here).cancel(study.study_uid, study.mask_uid, JANE, " ")
+            _actions(here).cancel(study.study_uid, study.mask_uid, JANE, "Wrong patient\n drawn.")
+            answers.append(0x0000)
+            tried = len(receiver.arrived)
+            here.send(study.pet[:1])
+            here.work_for(1.5)
+            assert len(receiver.arrived) == tried
+            assert here.lines(study)[-1].reasons == ("Cancelled by Doe^Jane: Wrong patient drawn.",)
+        with site(settings, backoff=QUICK) as here:
+            here.work_for(1)
+            assert here.state(study) == "cancelled"
+            _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+    assert len(reports_at(receiver)) == 1
+
+
+def test_a_mask_cancelled_before_its_report_is_made_once_it_is_retried(tmp_path: Path) -> None:
+    study = small_study("early")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send([*study.ct, study.seg])
+            here.work_until(lambda: here.state(study) is not None, what="the first look")
+            _actions(here).cancel(study.study_uid, study.mask_uid, JANE, "Not yet.")
+            here.send(study.pet)
+            here.work_for(2)
+            assert here.state(study) == "cancelled"
+            assert here.archive.reports_of(study.mask_uid) == ()
+            with pytest.raises(CannotAct, match="cancelled already"):
+                _actions(here).cancel(study.study_uid, study.mask_uid, JANE, "Again.")
+            _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+    assert len(reports_at(receiver)) == 1
+
+
+def test_a_refused_report_is_tried_again_when_asked_for(tmp_path: Path) -> None:
+    study = small_study("refused")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "delivered", what="the report")
+            first = here.lines(study)
+            refused = first[-1].facts["seed"]
+            # as if the engine had refused it: the journal is what the worker goes by
+            line = replace(first[-1], state="refused", code="bad-day", facts={"seed": refused})
+            here.archive.write_down(line)
+            here.work_for(0.5)
+            assert here.state(study) == "refused"
+            _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            here.work_until(
+                lambda: (
+                    _codes(here, study)[-4:].count("reported") == 1
+                    or here.state(study) == "delivered"
+                ),
+                what="another try",
+            )
+            here.work_for(0.5)
+    assert len(reports_at(receiver)) == 1  # the same bytes under the same UID
+
+
+def test_a_requeue_reports_with_the_settings_of_today_and_once(tmp_path: Path) -> None:
+    study = small_study("anew")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "delivered", what="the first report")
+            _actions(here).requeue(study.study_uid, JANE)
+            here.work_until(lambda: here.state(study) == "delivered", what="the same again")
+            here.work_for(0.5)
+            (first,) = reports_at(receiver)
+        look = settings.report.model_copy(update={"series_number": 77})
+        with site(settings.model_copy(update={"report": look}), backoff=QUICK) as here:
+            here.work_for(1)
+            assert list(reports_at(receiver)) == [first]
+            _actions(here).requeue(study.study_uid, JANE)
+            here.work_until(lambda: len(reports_at(receiver)) == 2, what="the second report")
+            here.work_until(lambda: here.state(study) == "delivered", what="its delivery")
+            here.send(study.pet[:1])
+            here.work_for(1)
+    second = next(one for uid, one in reports_at(receiver).items() if uid != first)
+    assert predecessors(second) == [first]
+    assert second.SeriesNumber == 77
+    assert len(receiver.arrived) == 2
+
+
+def test_an_action_on_what_is_not_there_says_so(tmp_path: Path) -> None:
+    study = small_study("absent")
+    settings = settings_for(tmp_path, quiet_s=0.3)
+    with site(settings, backoff=QUICK) as here:
+        with pytest.raises(CannotAct, match="holds no mask"):
+            _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+        with pytest.raises(CannotAct, match="nothing to requeue"):
+            _actions(here).requeue(study.study_uid, JANE)
