@@ -63,11 +63,12 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
     audit = Audit()
+    pages = page_application(archive, settings, Actions(archive, settings), audit)
     served = Starlette(
         routes=[
             told,
             Mount(ROOT, routes=routes),
-            Mount("/", page_application(archive, settings, Actions(archive, settings), audit)),
+            Mount("/", pages),
         ],
         middleware=[Middleware(Gate, web=settings.web)],
         exception_handlers={

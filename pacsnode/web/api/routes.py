@@ -19,19 +19,14 @@ from pacsnode.access.guard import person_of
 from pacsnode.errors import CannotAct
 from pacsnode.web.api.openapi import document
 from pacsnode.web.api.operations import Call, Operation
-from pacsnode.web.page.templating import Templates
 from storage.errors import StorageError
 
 LARGEST_BODY: Final = 1 << 18
 
 
-def api_application(operations: Sequence[Operation], templates: Templates) -> Starlette:
-    """Every operation, the OpenAPI document, and a page of it."""
+def api_application(operations: Sequence[Operation]) -> Starlette:
+    """Every operation, and the OpenAPI document of them."""
     told = document(operations)
-
-    @needs("read")
-    def page(request: Request) -> Response:
-        return templates.page(request, "api.html", operations=operations)
 
     @needs("read")
     def openapi(request: Request) -> Response:
@@ -39,7 +34,6 @@ def api_application(operations: Sequence[Operation], templates: Templates) -> St
 
     return Starlette(
         routes=[
-            Route("/", page),
             Route("/openapi.json", openapi),
             *(Route(one.path, _endpoint(one), methods=[one.method]) for one in operations),
         ],

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pacsnode import log
+from pacsnode.access import needs
 from pacsnode.access.audit import Audit
 from pacsnode.acting import Actions
 from pacsnode.settings import Settings
@@ -44,7 +45,12 @@ def page_application(
     worklists = Worklists(archive, settings.assembly.quiet_s)
     pages = Pages(archive, settings, worklists, templates)
     doing = Doing(actions, archive, audit)
-    api = api_application(operations(archive, settings, worklists, doing), templates)
+    table = operations(archive, settings, worklists, doing)
+
+    @needs("read")
+    def about_the_api(request: Request) -> Response:
+        return templates.page(request, "api.html", operations=table)
+
     routes: list[BaseRoute] = [
         Mount("/static", _Files(directory=STATIC)),
         Route("/", pages.worklist),
@@ -55,7 +61,8 @@ def page_application(
         Route("/destinations", pages.destinations),
         Route("/settings", pages.settings),
         *(Route(one.path, form_of(one, doing, pages), methods=["POST"]) for one in DEEDS),
-        Mount("/api", api),
+        Route("/api", about_the_api),
+        Mount("/api", api_application(table)),
     ]
     errors = _Errors(templates)
     return Starlette(
