@@ -34,7 +34,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class WorklistEntry:
-    """A study; `modalities` and the counts are of what is kept, `masks` of what was decided on."""
+    """A study; `modalities` and the counts are of what is kept."""
 
     study_instance_uid: str
     patient_name: str
@@ -45,7 +45,6 @@ class WorklistEntry:
     modalities: tuple[str, ...]
     series: int
     instances: int
-    masks: int
     state: State
     received_at: datetime  # of the last object; aware, UTC
 
@@ -126,7 +125,6 @@ def _entry(one: StandingStudy, told: QueriedStudy, state: State) -> WorklistEntr
         modalities=told.modalities,
         series=told.series,
         instances=told.instances,
-        masks=len(one.lines),
         state=state,
         received_at=one.received_at,
     )
