@@ -116,7 +116,9 @@ class WorkerProcess:
     """
 
     def __init__(self, settings: Settings, on_refused: Callable[[], None] | None = None) -> None:
-        self._settings = settings.model_dump_json().encode("utf-8") + b"\n"
+        # the worker serves nobody, and need not know who may
+        told = settings.model_dump_json(exclude={"web"})
+        self._settings = told.encode("utf-8") + b"\n"
         self._on_refused = on_refused
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()

@@ -265,7 +265,7 @@ class Settings(BaseSettings):
         default="info", description="Least serious event that is logged"
     )
     listen: Listen = Field(default=Listen(), description="The storage SCP")
-    web: Web = Field(default=Web(), description="DICOMweb")
+    web: Web = Field(default=Web(), description="DICOMweb and the pages")
     assembly: Assembly = Field(default=Assembly(), description="Pairing and readiness")
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")

@@ -21,8 +21,12 @@ class Audit:
         objects: Sequence[str] = (),
         reason: str = "",
         outcome: Outcome = "success",
+        address: str = "",
     ) -> None:
-        """Tell of an action on a study, by its UID, and on objects, by theirs."""
+        """Tell of an action on a study, by its UID, and on objects, by theirs.
+
+        `address` is where a person asked from, where it is known.
+        """
         log.event(
             "audit", code=action, study_instance_uid=study, count=len(objects), outcome=outcome
         )

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Role = Literal["read", "operate", "verify"]
+from pacsnode.access_section import Role
+
+__all__ = ["LOCAL", "ROLES", "Person", "Role", "Way", "with_read"]
+
 Way = Literal["loopback", "password", "oidc", "token"]
 
 ROLES: Final[frozenset[Role]] = frozenset({"read", "operate", "verify"})

@@ -9,6 +9,7 @@ from pacsnode.cli import (
     making,
     modelling,
     running,
+    secrets,
     training,
 )
 from pacsnode.cli.application import app, main, version
@@ -16,7 +17,7 @@ from pacsnode.cli.application import app, main, version
 for command in (
     running.serve, running.worker, running.replay, running.demo,
     looking.status, looking.why, checking.check, looking.reindex, looking.show, benching.bench,
-    evaluating.evaluate, making.phantom, training.train, version,
+    evaluating.evaluate, making.phantom, training.train, secrets.password, secrets.token, version,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(modelling.model)

@@ -46,7 +46,7 @@ def serve(
     ae_title: Annotated[str | None, typer.Option(help="Our AE title.", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default=False)] = None,
     web_port: Annotated[
-        int | None, typer.Option(help="Port of DICOMweb, on loopback.", show_default=False)
+        int | None, typer.Option(help="Port of DICOMweb and the pages.", show_default=False)
     ] = None,
     destination: Annotated[
         list[str] | None,
@@ -95,7 +95,7 @@ def _say_ready(node: "Node") -> None:
     host, port = node.address
     errors.print(f"Listening on {host}:{port}")
     if node.web_url is not None:
-        errors.print(f"DICOMweb on {node.web_url}, for this machine alone", soft_wrap=True)
+        errors.print(f"DICOMweb on {node.web_url}", soft_wrap=True)
 
 
 def _describe(describer: str | None, model: Path | None) -> dict[str, Any]:

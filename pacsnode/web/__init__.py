@@ -1,1 +1,1 @@
-"""DICOMweb (PS3.18): store, search and retrieve over HTTP, on loopback, for there is no login."""
+"""DICOMweb (PS3.18): store, search and retrieve over HTTP, and the login before it."""

@@ -1,7 +1,7 @@
 """Which resource is answered by whom, and what every answer carries."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -9,16 +9,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from engine.errors import Unreadable
 from pacsnode import log
+from pacsnode.access import Role, needs
 from pacsnode.access.audit import Audit
+from pacsnode.access.entrance import Entrance
 from pacsnode.access.gate import Gate
 from pacsnode.acting import Actions
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.login import LoginPage
 from pacsnode.web.media import (
     DICOM,
     DICOM_JSON,
@@ -30,6 +33,7 @@ from pacsnode.web.media import (
     RELATED,
 )
 from pacsnode.web.page.routes import page_application
+from pacsnode.web.page.templating import STATIC, Files
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
@@ -43,11 +47,12 @@ STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
+ROLE_OF: Final[Mapping[str, Role]] = {"GET": "read", "POST": "operate"}
 IN_JSON: Final = (DICOM_JSON, JSON)
 
 
-def application(archive: Archive, settings: Settings) -> Starlette:
-    """The whole web side of a node."""
+def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The whole web side of a node, and `pages` that others add."""
     bounds = Bounds(
         object_bytes=settings.listen.maximum_object_mb << 20,
         request_bytes=settings.web.maximum_request_mb << 20,
@@ -60,17 +65,24 @@ def application(archive: Archive, settings: Settings) -> Starlette:
         *_retrieving(Retrieve(archive)),
         *_rendering(Rendering(archive)),
     ]
-    told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
-    routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
     audit = Audit()
-    pages = page_application(archive, settings, Actions(archive, settings), audit)
+    entrance = Entrance(settings.web, audit)
+    told = Route(ROOT, needs("read")(Capabilities(resources).answer), methods=["GET", "OPTIONS"])
+    routes = [
+        Route(one.path, needs(ROLE_OF[one.method])(one.answer), methods=[one.method])
+        for one in resources
+    ]
+    page = page_application(archive, settings, Actions(archive, settings), audit)
     served = Starlette(
         routes=[
             told,
             Mount(ROOT, routes=routes),
-            Mount("/", pages),
+            Mount("/static", Files(directory=STATIC)),
+            *LoginPage(entrance).routes(),
+            *pages,
+            Mount("/", page),
         ],
-        middleware=[Middleware(Gate, web=settings.web)],
+        middleware=[Middleware(Gate, entrance=entrance)],
         exception_handlers={
             Refusal: _on_refusal,
             StorageError: _on_storage_error,

@@ -1,13 +1,15 @@
-"""The HTTP server: uvicorn in a thread of the node, bound to loopback."""
+"""The HTTP server: uvicorn in a thread of the node."""
 
 import asyncio
 import logging
 import socket
 import threading
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import uvicorn
+from starlette.routing import BaseRoute
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacsnode import log
@@ -15,6 +17,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT
 from pacsnode.web.application import application
+from pacsnode.web.tls import server_context
 from storage.archive import Archive
 
 BACKLOG: Final = 128
@@ -25,24 +28,32 @@ MOST_HEADER_BYTES: Final = 1 << 16  # a query may list many UIDs
 
 
 class WebServer:
-    """Serves DICOMweb from `start` to `stop`."""
+    """Serves DICOMweb from `start` to `stop`. Raises BadSettings where TLS cannot be had."""
 
-    def __init__(self, archive: Archive, settings: Settings) -> None:
+    def __init__(
+        self, archive: Archive, settings: Settings, pages: Sequence[BaseRoute] = ()
+    ) -> None:
         self._web = settings.web
+        tls: dict[str, Any] = {}
+        if settings.web.certificate is not None and settings.web.key is not None:
+            context = server_context(settings.web.certificate, settings.web.key)
+            tls = {"ssl_context_factory": lambda *_: context}
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(archive, settings),
+                application(archive, settings, pages),
                 lifespan="off",
                 ws="none",
                 log_config=None,
                 access_log=False,  # a query string holds patients' names
                 server_header=False,
+                proxy_headers=False,  # whom to believe is the gate's to say
                 date_header=True,
                 limit_concurrency=self._web.maximum_connections,
                 backlog=BACKLOG,
                 h11_max_incomplete_event_size=MOST_HEADER_BYTES,
                 http=_Impatient,
                 timeout_keep_alive=KEPT_ALIVE_S,
+                **tls,
             )
         )
         self._socket: socket.socket | None = None
@@ -58,9 +69,12 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """Where the resources begin."""
+        """Where the resources begin, for who asks this server and no proxy."""
         host, port = self.address
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}{ROOT}"
+        scheme = "http"
+        if self._web.certificate is not None:
+            scheme, host = "https", next(iter(self._web.names), host)
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{ROOT}"
 
     def start(self) -> None:
         """Bind and serve. Raises BadSettings where the address cannot be bound."""

@@ -101,8 +101,8 @@ destinations = [
         (f"{BY_URL.replace('https', 'http')}secret_env = 'A'", "in clear: use https://"),
         (TWO_OF_ONE_NAME, "Setting 'destinations': Value error, two are called 'PACS'"),
         ("listen = 3", "Setting 'listen'"),
-        ("[web]\naddress = '0.0.0.0'", "Setting 'web.address': Value error, 0.0.0.0 is open"),
-        ("[web]\naddress = 'pacs.example.org'", "has no login yet: only loopback is served"),
+        ("[web]\naddress = '0.0.0.0'", "Setting 'web': Value error, 0.0.0.0 is open"),
+        ("[web]\naddress = 'pacs.example.org'", "without a login only loopback is served"),
         ("[listen", "is not valid TOML"),
     ],
 )  # fmt: skip

@@ -120,7 +120,7 @@ def test_a_port_in_use_is_bad_settings(archive: Archive, tmp_path: Path) -> None
 
 def test_a_host_name_of_another_machine_is_refused_in_the_settings(tmp_path: Path) -> None:
     for address in ("0.0.0.0", "192.0.2.1", "pacs.example.org"):  # noqa: S104
-        with pytest.raises(BadSettings, match="no login yet"):
+        with pytest.raises(BadSettings, match="is open to others"):
             read_settings(None, {"web": {"address": address}})
     for address in ("127.0.0.2", "::1", "localhost"):
         assert read_settings(None, {"web": {"address": address}}).web.address == address

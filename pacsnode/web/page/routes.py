@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from pacsnode import log
 from pacsnode.access import needs
@@ -22,7 +21,7 @@ from pacsnode.web.api.routes import api_application
 from pacsnode.web.doing import DEEDS, Doing
 from pacsnode.web.page.forms import form_of
 from pacsnode.web.page.pages import Pages
-from pacsnode.web.page.templating import STATIC, Templates
+from pacsnode.web.page.templating import Templates
 from storage.archive import Archive
 from storage.errors import StorageError
 
@@ -52,7 +51,6 @@ def page_application(
         return templates.page(request, "api.html", operations=table)
 
     routes: list[BaseRoute] = [
-        Mount("/static", _Files(directory=STATIC)),
         Route("/", pages.worklist),
         Route("/studies/{study}", pages.study),
         Route("/studies/{study}/reports/{sr}/projection.png", pages.projection),
@@ -73,16 +71,6 @@ def page_application(
             Exception: errors.on_fault,
         },
     )
-
-
-class _Files(StaticFiles):
-    """Files that come with the program: no patient is in them, so that a browser may keep them."""
-
-    def file_response(self, *arguments: object, **named: object) -> Response:
-        """With what lets a browser ask whether the file is still the same."""
-        answer = super().file_response(*arguments, **named)  # type: ignore[arg-type]
-        answer.headers["Cache-Control"] = "no-cache"
-        return answer
 
 
 class _Errors:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from engine.report.style import installed_version
 from pacsnode.access.guard import csrf_token, person_of
@@ -71,6 +72,16 @@ class Templates:
     def seen(self, request: Request, template: str, **told: Any) -> str:
         """What a part has to name so that it is told what is new since."""
         return digest(self.html(request, template, **told, seen=""))
+
+
+class Files(StaticFiles):
+    """Files that come with the program: no patient is in them, so that a browser may keep them."""
+
+    def file_response(self, *arguments: object, **named: object) -> Response:
+        """With what lets a browser ask whether the file is still the same."""
+        answer = super().file_response(*arguments, **named)  # type: ignore[arg-type]
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 def digest(html: str) -> str:
