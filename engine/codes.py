@@ -1,7 +1,8 @@
 """Every coded concept we write, once.
 
-DCM, SCT and LN codes are those of PS3.16 (TID 1500, 1411, 300, 1001, 4019; CID 100, 218, 244, 7021,
-7464, 7466, 7470, 7474, 7005). What DICOM has no code for is in our own scheme, 99PACSNODE.
+DCM, SCT and LN codes are those of PS3.16 (TID 1500, 1411, 300, 1001, 2010, 4019; CID 100, 218, 244,
+7005, 7010, 7011, 7021, 7464, 7466, 7470, 7474). What DICOM has no code for is in our own scheme,
+99PACSNODE.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,15 @@ PET_PROCEDURE = Code("44136-0", "LN", "PET unspecified body region")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 COMMENT = Code("121106", "DCM", "Comment")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+
+# what a person says of a report (TID 2010, 1003)
+REJECTED_FOR_QUALITY = Code("113001", "DCM", "Rejected for Quality Reasons")
+DOCUMENT_TITLE_MODIFIER = Code("113011", "DCM", "Document Title Modifier")
+OTHER_FAILURE = Code("111220", "DCM", "Other failure")
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+PERSON = Code("121006", "DCM", "Person")
+PERSON_OBSERVER_NAME = Code("121008", "DCM", "Person Observer Name")
+PERSON_OBSERVER_ORGANIZATION = Code("121009", "DCM", "Person Observer's Organization Name")
 
 # a measurement group (TID 1411, 4019)
 MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")

@@ -22,6 +22,14 @@ Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 File = Annotated[Path, "file"]
 
+Mode = Annotated[
+    Literal["send", "review", "shadow"],
+    Field(
+        description="`send`; `review`: a report is made and held until a person accepts it; "
+        "`shadow`: made, kept, never sent"
+    ),
+]
+
 BY_TITLE, BY_URL = "by-title", "by-url"  # never the name of a setting
 _TITLE_KEYS = frozenset({"ae_title", "host", "port"})
 
@@ -61,6 +69,8 @@ class DimsePeer(_Section):
 
 class Destination(DimsePeer):
     """Where reports go, by C-STORE."""
+
+    mode: Mode = "send"
 
 
 class Source(DimsePeer):
@@ -133,6 +143,8 @@ def _is_private(url: str) -> bool:
 
 class WebDestination(WebAddress):
     """Where reports go, by STOW-RS."""
+
+    mode: Mode = "send"
 
 
 class WebSource(WebAddress):

@@ -9,6 +9,7 @@ from engine import codes
 from engine.finding import Report
 from engine.report import rows, walk
 from engine.report.group_check import group_problems, segment_number
+from engine.report.state_check import state_problems
 from engine.report.style import is_uid
 from engine.report.value_check import value_problems
 from engine.volume import ImageReference
@@ -17,8 +18,6 @@ _STATED = {
     "SOPClassUID": Comprehensive3DSRStorage,
     "Modality": "SR",
     "CompletionFlag": "COMPLETE",
-    "PreliminaryFlag": "PRELIMINARY",
-    "VerificationFlag": "UNVERIFIED",
     "SpecificCharacterSet": "ISO_IR 192",
     "ValueType": "CONTAINER",
 }
@@ -64,7 +63,7 @@ def problems_of(
     stated values must be the measured ones.
     """
     groups = groups_of(sr)
-    found = [*_document_problems(sr), *_tree_problems(sr)]
+    found = [*_document_problems(sr), *state_problems(sr), *_tree_problems(sr)]
     for position, group in enumerate(groups, start=1):
         found += group_problems(group, f"group {position}")
     found += _order_problems(groups)

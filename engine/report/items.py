@@ -58,6 +58,19 @@ def text(name: Code, value: str, relationship: Relationship) -> Dataset:
     return item
 
 
+def pname(name: Code, value: str, relationship: Relationship) -> Dataset:
+    item = _item("PNAME", name, relationship)
+    item.PersonName = value
+    return item
+
+
+def composite(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """A document that a key object selection points at."""
+    item = _item("COMPOSITE", None, "CONTAINS")
+    item.ReferencedSOPSequence = [_reference(sop_class_uid, sop_instance_uid)]
+    return item
+
+
 def uidref(name: Code, value: str, relationship: Relationship) -> Dataset:
     item = _item("UIDREF", name, relationship)
     item.UID = value

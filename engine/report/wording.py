@@ -1,7 +1,8 @@
 """The sentences of an SR that no describer writes: flags, provenance, definitions, absences."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from engine.acquisition import PetAcquisition, SuvConversion, SuvRefusal
 from engine.finding import Finding, ModelIdentity, Report, Unreported, printed
@@ -13,6 +14,10 @@ PEAK_DEFINITION = (
     "SUVpeak is the highest mean of a 1 cm3 sphere (radius 6.2 mm) centred on a voxel of the"
     " segment; each voxel counts by the fraction of it that lies inside the sphere."
 )
+VERIFIED_BY = "AI draft verified by "
+FINDINGS_REJECTED_BY = "Findings rejected by "
+UNVERIFIED = re.compile(r"\bunverified\b", re.IGNORECASE)
+VERIFIED = re.compile(r"\bverified\b", re.IGNORECASE)
 AXES_DEFINITION = (
     "Long and short axis are taken on the 0.5 iso-contour of the segment in an axial slice of the"
     " PET grid; they are not the size on CT."
@@ -29,6 +34,38 @@ def comment_of(finding: Finding, *, is_demonstration: bool) -> str:
     if flags:
         parts.append(_flags_in_words(flags))
     return plain(" ".join(parts))
+
+
+def verified_by(name: str, organization: str, at: datetime, reason: str) -> str:
+    """The first sentence of a report that a person verified."""
+    return plain(
+        f"{VERIFIED_BY}{_who(name, organization, at)}. Reason: {_ended(reason)} A program wrote"
+        " and measured what follows; it was not edited."
+    )
+
+
+def findings_rejected(
+    findings: Sequence[str], name: str, organization: str, at: datetime, reason: str
+) -> str:
+    """The first sentence of a report that a person took findings out of."""
+    return plain(
+        f"{FINDINGS_REJECTED_BY}{_who(name, organization, at)}: {', '.join(findings)}. Reason:"
+        f" {_ended(reason)} What follows is the rest of the AI draft, unverified."
+    )
+
+
+def report_rejected(name: str, organization: str, at: datetime, reason: str) -> str:
+    """What the note on a report says that a person rejected."""
+    return plain(f"AI report rejected by {_who(name, organization, at)}. Reason: {_ended(reason)}")
+
+
+def _who(name: str, organization: str, at: datetime) -> str:
+    spoken = " ".join(part for part in reversed(name.split("^")[:2]) if part)
+    return f"{spoken} ({organization}) on {at:%Y-%m-%d %H:%M %Z}".rstrip()
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def quality_flags(finding: Finding) -> tuple[str, ...]:

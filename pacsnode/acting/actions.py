@@ -54,7 +54,7 @@ class Actions:
 
     def accept(self, study: str, mask: str, by: "Person", reason: str) -> Decision:
         """Release a report that is held for review."""
-        raise CannotAct("Nothing of this mask is held for review.")
+        return self._act(study, mask, steps.accept, "Accepted", by, _stated(reason))
 
     def verify(self, sr: str, by: "Person", reason: str) -> Decision:
         """Have a report written anew as VERIFIED by a person, naming this one as predecessor."""

@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 from pacsnode.errors import CannotAct
-from pacsnode.jobs.asked import CANCELLED, REQUEUE, RETRY
-from pacsnode.jobs.journal import POSTPONED
-from pacsnode.jobs.withholding import REJECTS, report_facts, undelivered
+from pacsnode.jobs.asked import ACCEPTED, CANCELLED, REQUEUE, RETRY
+from pacsnode.jobs.journal import POSTPONED, last_made
+from pacsnode.jobs.withholding import ACCEPTED_FOR, REJECTS, held, report_facts, undelivered
 from storage.records import CaseState, Decision
 
 
@@ -67,6 +67,8 @@ def _why_nothing_is_left(lines: Sequence[Decision]) -> str:
     last = lines[-1]
     if not last.facts["destinations"]:
         return "The report is made and kept, and had no destination: there is nothing to try again."
+    if waiting := held(lines, last.facts["seed"]):
+        return f"The report is held for {', '.join(waiting)} until a person accepts it: accept it."
     return (
         "The report was made, and nothing of it is left to deliver. To have it made anew with"
         " today's settings, requeue the study."
@@ -91,9 +93,31 @@ def cancel(lines: Sequence[Decision]) -> Step:
                     "Every destination has the report: to take it back, reject it with a reason."
                 )
         last = lines[-1]
-        if "documents" in last.facts and not undelivered(lines, last.facts["seed"], held_too=True):
+        if "documents" in last.facts and not _is_unfinished(lines):
             raise CannotAct("The report was made and nothing is left to send: reject it instead.")
     return Step("cancelled", CANCELLED)
+
+
+def accept(lines: Sequence[Decision]) -> Step:
+    """Release the last report of a mask for the destinations that it is held for."""
+    last, made = _last(lines), last_made(lines)
+    if made is None:
+        raise CannotAct("No report of this mask has been made: there is nothing to accept.")
+    if last.state == "cancelled":
+        raise CannotAct("The mask was cancelled: retry it first, then accept its report.")
+    if last.state == "superseded":
+        raise CannotAct(f"A later version of this mask, {last.facts['later_mask']}, is reported.")
+    if last.facts.get("seed") != made.facts["seed"]:
+        raise CannotAct("Another report of this mask is on its way: wait for it.")
+    waiting = held(lines, made.facts["seed"])
+    if not waiting:
+        raise CannotAct("No report of this mask is held for a person to accept.")
+    return Step("reported", ACCEPTED, report_facts(made) | {ACCEPTED_FOR: waiting})
+
+
+def _is_unfinished(lines: Sequence[Decision]) -> bool:
+    seed = lines[-1].facts["seed"]
+    return bool(undelivered(lines, seed) or held(lines, seed))
 
 
 def _last(lines: Sequence[Decision]) -> Decision:

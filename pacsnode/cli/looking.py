@@ -50,6 +50,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             "studies": counts.pop("studies"),
             "objects": counts,
             "masks": {state: states[state] for state in STATES if states[state]},
+            "held": [_told(line) for line in latest if _is_held(line, archive)],
             "attention": [_told(line) for line in latest if _needs_a_person(line)],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
             "model": _model(config, home),
@@ -69,6 +70,9 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
         style = None if answer["model"]["state"] == "ready" else "yellow"
         said = answer["model"]["in_words"]
         console.print(f"model: {said}", style=style, soft_wrap=True)
+    for line in answer["held"]:
+        said = f"held until it is accepted: report {line['facts']['sr']}"
+        console.print(f"{said} of mask {line['mask_instance_uid']}", style="yellow", soft_wrap=True)
     for line in answer["attention"]:
         text = f"{line['state']} ({line['code']}): mask {line['mask_instance_uid']}"
         console.print(text, style="yellow", soft_wrap=True)
@@ -81,6 +85,16 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
 def _needs_a_person(line: "Decision") -> bool:
     # "now": its report stands, and with what is here today it would not be made
     return line.state in ("refused", "failed") or "now" in line.facts
+
+
+def _is_held(line: "Decision", archive: "Archive") -> bool:
+    """Whether a report waits for a person to let it out."""
+    from pacsnode.jobs.withholding import held
+
+    if line.state not in ("reported", "failed") or "documents" not in line.facts:
+        return False
+    lines = archive.decisions(line.study_instance_uid, line.mask_instance_uid)
+    return bool(held(lines, line.facts["seed"]))
 
 
 def _model(config: Path | None, home: Path | None) -> dict[str, Any] | None:

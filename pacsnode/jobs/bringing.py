@@ -9,13 +9,13 @@ from pydicom import dcmread
 from pacsnode.addresses import AnyDestination, WebDestination
 from pacsnode.delivery import cstore, stow
 from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
-from pacsnode.jobs import journal
-from pacsnode.jobs.asked import is_cancelled
+from pacsnode.jobs import withholding
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
 from storage.errors import StorageError
 
+Outcome = Literal["delivered", "again", "parked", "held", "shadowed", "stopped", "cancelled"]
 Answered = Mapping[str, str]  # of one document: its UID, what became of it, the peer's reason
 
 
@@ -39,10 +39,11 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
                 return _sent("parked", f"The archive does not hold the document {uid}.", fix)
             paths.append(instance.path)
         lines = desk.archive.decisions(order["study"])
-        if is_cancelled([line for line in lines if line.mask_instance_uid == order["mask"]]):
-            return _sent("cancelled")
+        withheld = withholding.reason_not_to_send(lines, order, destination.mode)
+        if withheld is not None:
+            return _sent(withheld)
         for earlier in _predecessors(paths[-1]):
-            if journal.goes_first(lines, earlier, destination.name):
+            if withholding.goes_first(lines, earlier, destination.name):
                 return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
         answers = _send(paths, destination, desk.settings.listen.ae_title)
     except PeerRefused as exc:
@@ -86,7 +87,7 @@ def _predecessors(sr: Path) -> list[str]:
 
 
 def _sent(
-    outcome: Literal["delivered", "again", "parked", "cancelled"],
+    outcome: Outcome,
     *reasons: str,
     answers: Sequence[Answered] = (),
 ) -> Sent:

@@ -11,6 +11,9 @@ from storage.records import CaseState, Decision, Instance
 
 DELIVERED_TO = "delivered-to"
 PARKED = "delivery-parked"
+HELD = "delivery-held"
+SHADOWED = "delivery-shadowed"
+STOPPED = "delivery-stopped"
 POSTPONED = "report-postponed"
 NOW = "now"  # fact of a line about a report: the code of why the mask could not be reported today
 
@@ -96,8 +99,17 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
             state, code, first = "failed", PARKED, f"{name} will not take the report."
         case "again":
             code, first = "delivery-postponed", f"{name} did not take the report now."
+        case "held":
+            code, first = HELD, f"The report is held for {name} until a person accepts it."
+        case "shadowed":
+            code, first = SHADOWED, f"The report is kept, and not sent to {name}: mode is shadow."
+        case "stopped":
+            code, first = STOPPED, f"Nothing is sent to {name}."
         case "cancelled":
             return  # the line of the person who cancelled it says so
+    about = last_about(archive.decisions(order["study"], order["mask"]), order["seed"], name)
+    if code in (HELD, SHADOWED, STOPPED) and about is not None and about.code == code:
+        return  # said before
     answers = {"answers": sent["answers"]} if sent.get("answers") else {}
     _write_delivery(
         archive, order, state, code, [first, *sent["reasons"]], destination=name, **answers
@@ -109,11 +121,13 @@ def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
     lines = archive.decisions(order["study"], order["mask"])
     standing = {name: last_about(lines, order["seed"], name) for name in order["destinations"]}
     codes = {line.code if line is not None else None for line in standing.values()}
-    if codes == {DELIVERED_TO}:
-        _write_delivery(
-            archive, order, "delivered", "delivered", ["Every destination has the report."]
-        )
-    elif codes == {DELIVERED_TO, PARKED}:
+    never = codes & {SHADOWED, STOPPED}  # it does not go there, and nothing is waited for
+    if codes - never == {DELIVERED_TO}:
+        said = "Every destination has the report."
+        if never:
+            said = "Every destination that it is sent to has the report."
+        _write_delivery(archive, order, "delivered", "delivered", [said])
+    elif codes - never in ({DELIVERED_TO, PARKED}, {PARKED}) and len(codes) > 1:
         for line in standing.values():
             if line is not None and line.code == PARKED:
                 _write_delivery(
@@ -160,15 +174,6 @@ def last_report(lines: Sequence[Decision], *, but: str) -> str | None:
     """The SOPInstanceUID of the last SR that was made, other than `but`."""
     made = (line.facts.get("sr") for line in reversed(lines) if line.code == "reported")
     return next((uid for uid in made if isinstance(uid, str) and uid != but), None)
-
-
-def goes_first(lines: Sequence[Decision], sr: str, name: str) -> bool:
-    """Whether a destination is still to get this SR before those that take its place."""
-    made = next((line for line in reversed(lines) if line.facts.get("sr") == sr), None)
-    if made is None or name not in made.facts.get("destinations", ()):
-        return False
-    about = last_about(lines, made.facts["seed"], name)
-    return about is None or about.code not in (DELIVERED_TO, PARKED)
 
 
 def last_about(lines: Sequence[Decision], seed: str, name: str) -> Decision | None:

@@ -64,6 +64,6 @@ class Made(TypedDict):
 class Sent(TypedDict):
     """What one try to deliver came to."""
 
-    outcome: Literal["delivered", "again", "parked", "cancelled"]
+    outcome: Literal["delivered", "again", "parked", "held", "shadowed", "stopped", "cancelled"]
     reasons: list[str]
     answers: NotRequired[list[dict[str, str]]]  # what was said of each document, where it was

@@ -110,7 +110,7 @@ class Worker:
             self.sign_of_life()
             self._look_for_the_model()
             self._changed.update(self._watch.poll())
-            self._do_what_was_asked()
+            self._take_up_what_was_asked()
             while not self._desk.look_again.empty():
                 self._watch.again([self._desk.look_again.get()])
             for study in self._watch.due():
@@ -141,7 +141,7 @@ class Worker:
             log.event("model-hangs", level=logging.ERROR)
             end_hung_process()
 
-    def _do_what_was_asked(self) -> None:
+    def _take_up_what_was_asked(self) -> None:
         """Act on what persons wrote into the journal since the last turn."""
         cursor, asked = self._desk.archive.decisions_since(self._asked_cursor, ASKED)
         self._watch.again(line.study_instance_uid for line in asked)

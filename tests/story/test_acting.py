@@ -1,13 +1,17 @@
 """What persons ask for, from the line in the journal to what reaches the destinations."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from pacsnode.access import ROLES, Person
 from pacsnode.acting import Actions, CannotAct
+from pacsnode.cli import app
 from pacsnode.jobs.desk import Backoff
+from pacsnode.settings import Settings
 from tests.peers import Receiver
 from tests.story.small import (
     Site,
@@ -176,3 +180,66 @@ def test_an_action_on_what_is_not_there_says_so(tmp_path: Path) -> None:
             _actions(here).retry(study.study_uid, study.mask_uid, JANE)
         with pytest.raises(CannotAct, match="nothing to requeue"):
             _actions(here).requeue(study.study_uid, JANE)
+
+
+def _with_mode(settings: Settings, mode: str) -> Settings:
+    destinations = tuple(one.model_copy(update={"mode": mode}) for one in settings.destinations)
+    return settings.model_copy(update={"destinations": destinations})
+
+
+def test_a_report_for_review_is_held_until_it_is_accepted_whatever_the_mode_is_by_then(
+    tmp_path: Path,
+) -> None:
+    study = small_study("review")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(_with_mode(settings, "review"), backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: _codes(here, study)[-1:] == ["delivery-held"], what="the hold")
+            with pytest.raises(CannotAct, match="accept it"):
+                _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            status = CliRunner().invoke(app, ["status", "--home", str(tmp_path), "--json"])
+            (held,) = json.loads(status.stdout)["held"]
+            assert held["mask_instance_uid"] == study.mask_uid
+        with site(settings, backoff=QUICK) as here:  # the node goes live
+            here.work_for(1)
+            assert receiver.arrived == []
+            _actions(here).accept(study.study_uid, study.mask_uid, JANE, "Looks right.")
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+            with pytest.raises(CannotAct, match="No report of this mask is held"):
+                _actions(here).accept(study.study_uid, study.mask_uid, JANE, "Again.")
+            here.work_for(0.5)
+    assert len(receiver.arrived) == 1
+
+
+def test_what_was_made_in_the_shadow_is_never_sent_and_holds_up_no_later_report(
+    tmp_path: Path,
+) -> None:
+    study = small_study("shadow")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(_with_mode(settings, "shadow"), backoff=QUICK) as here:
+            here.send([*study.pet[:-1], *study.ct, study.seg])
+            here.work_until(lambda: "delivery-shadowed" in _codes(here, study), what="the report")
+            with pytest.raises(CannotAct, match="nothing of it is left to deliver"):
+                _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+        with site(settings, backoff=QUICK) as here:
+            here.work_for(1)
+            assert receiver.arrived == []
+            here.send(study.pet[-1:])
+            here.work_until(lambda: here.state(study) == "delivered", what="the revision")
+    assert len(receiver.arrived) == 1
+
+
+def test_a_stricter_mode_counts_for_what_waits_for_its_destination(tmp_path: Path) -> None:
+    study = small_study("stricter")
+    with Receiver(answer=lambda one: OUT_OF_RESOURCES) as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: "delivery-postponed" in _codes(here, study), what="a try")
+        tried = len(receiver.arrived)
+        with site(_with_mode(settings, "review"), backoff=QUICK) as here:
+            here.work_until(lambda: _codes(here, study)[-1] == "delivery-held", what="the hold")
+            here.work_for(1)
+    assert len(receiver.arrived) == tried

@@ -32,7 +32,9 @@ def dsrdump_complaints(path: Path) -> list[str]:
 
 
 def dsrdump_text(path: Path) -> str:
-    return "\n".join(_run([find_peer("dsrdump"), "--print-all-codes", "--print-long", str(path)]))
+    return "\n".join(
+        _run([find_peer("dsrdump"), "--print-all-codes", "--print-long-values", str(path)])
+    )
 
 
 def tid1500_groups(path: Path) -> list[dict[str, Any]]:

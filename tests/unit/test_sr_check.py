@@ -299,7 +299,7 @@ MORE = {
     _two_values: "not one value",
     _no_value: "no finite value",
     _no_measured_value: "has 0 values",
-    _verified: "VerificationFlag is 'VERIFIED'",
+    _verified: "VerifyingObserverSequence is absent",
     _no_patient_id: "PatientID is absent",
     _no_device: "DeviceSerialNumber is absent or empty",
     _latin_1: "SpecificCharacterSet is 'ISO_IR 100'",
