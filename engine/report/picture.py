@@ -26,7 +26,6 @@ from engine.report.views import (
     project,
 )
 from engine.report.wording import DEMONSTRATION, tracer_of
-from engine.volume import Scan
 
 SUV_WINDOW = (0.0, 10.0)
 AROUND_MM = 40.0  # room for numbers beside the body
@@ -43,29 +42,13 @@ def save_picture(report: Report, path: Path) -> None:
     draw(report).savefig(path, format="png", dpi=160, facecolor=PAPER)
 
 
-def draw_projections(scan: Scan, findings: Sequence[Finding]) -> Figure:
-    """Both projections alone, without a list or a title: for a page that has the findings."""
-    window = _window(scan)
-    seen, bounds = _seen(scan, findings, window)
-    height, widths = _sizes_in(bounds)
-    page = (sum(widths) + GAP_IN * (len(widths) + 1), height + 2 * GAP_IN)
-    figure = Figure(figsize=page, facecolor=PAPER)
-    left = GAP_IN
-    for view, width in zip(VIEWS, widths, strict=True):
-        box = (left / page[0], GAP_IN / page[1], width / page[0], height / page[1])
-        axes = figure.add_axes(box)
-        _draw_view(axes, seen[view], findings, view, window, bounds[view])
-        axes.set_xlim(*bounds[view][:2])
-        axes.set_ylim(*bounds[view][2:])
-        left += width + GAP_IN
-    return figure
-
-
 def draw(report: Report) -> Figure:
     """Coronal and sagittal maximum intensity projections, and the list of lesions beside them."""
     findings = [one for one in report.findings if one.lesion.segment.role == "lesion"]
-    window = _window(report.scan)
-    seen, bounds = _seen(report.scan, findings, window)
+    pet = report.scan.pet
+    window = _window(report)
+    seen = {view: project(pet.values, pet.grid, view) for view in VIEWS}
+    bounds = {view: _bounds(seen[view], findings, view, 0.05 * window[1]) for view in VIEWS}
     height, widths = _sizes_in(bounds)
     page_width = MARGIN_IN + sum(width + GAP_IN for width in widths) + LIST_IN + MARGIN_IN
     page = (page_width, height + HEAD_IN + FOOT_IN)
@@ -232,19 +215,10 @@ def _draw_titles(figure: Figure, page: tuple[float, float], report: Report, lesi
                     ha="right", va="center", fontweight="bold")  # fmt: skip
 
 
-def _window(scan: Scan) -> tuple[float, float]:
-    if not isinstance(scan.suv, SuvRefusal):
+def _window(report: Report) -> tuple[float, float]:
+    if not isinstance(report.scan.suv, SuvRefusal):
         return SUV_WINDOW
-    return 0.0, float(np.percentile(scan.pet.values, 99.8)) or 1.0
-
-
-def _seen(
-    scan: Scan, findings: Sequence[Finding], window: tuple[float, float]
-) -> tuple[dict[View, Projection], dict[View, Box]]:
-    """The PET in each view, and what of it is worth showing."""
-    seen = {view: project(scan.pet.values, scan.pet.grid, view) for view in VIEWS}
-    bounds = {view: _bounds(seen[view], findings, view, 0.05 * window[1]) for view in VIEWS}
-    return seen, bounds
+    return 0.0, float(np.percentile(report.scan.pet.values, 99.8)) or 1.0
 
 
 def _bounds(seen: Projection, findings: Sequence[Finding], view: View, threshold: float) -> Box:

@@ -19,6 +19,7 @@ class DestinationShown:
     name: str
     address: str
     way: Literal["C-STORE", "STOW-RS"]
+    mode: str
     state: Literal["ok", "failing", "refusing", "unused"]
     last_success_at: datetime | None  # aware, UTC
     last_failure_at: datetime | None
@@ -41,6 +42,7 @@ def _shown(archive: Archive, destination: AnyDestination) -> DestinationShown:
         state = "ok"
     return DestinationShown(
         name=destination.name,
+        mode=destination.mode,
         address=destination.address,
         way="STOW-RS" if isinstance(destination, WebDestination) else "C-STORE",
         state=state,

@@ -54,9 +54,11 @@ def settings_shown(settings: Settings) -> tuple[SectionShown, ...]:
 def _each(key: str, value: Any, default: Any, description: str) -> Iterator[SettingShown]:
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            yield from _each(
-                f"{key}.{name}", getattr(value, name), field.default, field.description or ""
-            )
+            words, inner = field.description or "", f"{key}.{name}"
+            if field.exclude:  # what is left out where settings are handed on
+                yield SettingShown(inner, HIDDEN, is_default=False, description=words)
+            else:
+                yield from _each(inner, getattr(value, name), field.default, words)
     elif _is_tables(value):
         for number, table in enumerate(value, 1):
             yield from _each(f"{key}[{number}]", table, None, description)

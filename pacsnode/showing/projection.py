@@ -69,13 +69,21 @@ class Projections:
             raise NoPicture("The images that the report was made from are not all kept here.")
         # the SEG that we made of an RTSTRUCT has numbers of its own
         mask = min(masks, key=is_ours)
-        numbered = [one for one in report.findings if one.number is not None]
-        lesions = [one.number for one in numbered if not one.is_context]
+        lesions = [
+            {
+                "number": one.number,
+                "site": one.site,
+                "measured": {name: stated.value for name, stated in one.measured.items()},
+            }
+            for one in report.findings
+            if one.number is not None and not one.is_context
+        ]
         return {
             "pet": [str(one.path) for one in pet],
             "mask": str(mask.path),
             "lesions": lesions,
-            "reported": lesions,
+            "model": report.model,
+            "version": report.model_version,
             "fractional_threshold": self._fractional_threshold,
         }
 

@@ -8,8 +8,13 @@ import json
 import os
 import resource
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.finding import Finding
+    from engine.lesion import Segment
 
 MEMORY_BYTES = 12 << 30
 CPU_S = 120
@@ -18,29 +23,46 @@ DPI = 110
 
 def _draw(errand: dict[str, Any]) -> bytes:
     from engine.case import Case
-    from engine.finding import Description, Finding
-    from engine.lesion import Lesion, Measurements
+    from engine.finding import ModelIdentity, Report
     from engine.pipeline.reporting import read_scan
     from engine.reading.mask import read_mask
-    from engine.report.picture import PAPER, draw_projections
+    from engine.report.picture import PAPER, draw
 
     case = Case(pet=tuple(map(Path, errand["pet"])), ct=(), mask=Path(errand["mask"]))
     scan, _ = read_scan(case)
+    told = {one["number"]: one for one in errand["lesions"]}
     content = read_mask(
         case.mask,
         scan.pet,
-        lesion_numbers=errand["lesions"],
+        lesion_numbers=list(told),
         fractional_threshold=errand["fractional_threshold"],
     )
-    reported = errand["reported"]
-    findings = [
-        Finding(Lesion(segment, Measurements(volume_cm3=0.0)), Description(""))
-        for segment in content.segments
-        if segment.role == "lesion" and segment.number in reported
-    ]
+    report = Report(
+        findings=tuple(
+            _finding(segment, told[segment.number])
+            for segment in content.segments
+            if segment.number in told
+        ),
+        unreported=(),
+        model=ModelIdentity(errand["model"], errand["version"]),
+        scan=scan,
+        completed_at=datetime.now(UTC),
+    )
     drawn = io.BytesIO()
-    draw_projections(scan, findings).savefig(drawn, format="png", dpi=DPI, facecolor=PAPER)
+    draw(report).savefig(drawn, format="png", dpi=DPI, facecolor=PAPER)
     return drawn.getvalue()
+
+
+def _finding(segment: "Segment", told: dict[str, Any]) -> "Finding":
+    """The numbers and the site as the document states them; only the outline is drawn anew."""
+    from pydicom.sr.coding import Code
+
+    from engine.finding import Description, Finding
+    from engine.lesion import Lesion, Measurements
+
+    site = Code("site", "99LOCAL", told["site"]) if told["site"] else None
+    numbers = {"volume_cm3": 0.0} | told["measured"]
+    return Finding(Lesion(segment, Measurements(**numbers)), Description("", site))
 
 
 def main() -> int:

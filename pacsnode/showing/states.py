@@ -49,6 +49,8 @@ STATES: Final = _known(
           "The report is made and kept; no destination is set."),
     State("delivered", "Delivered", "good", "delivered", "Every destination has the report."),
     State("rejected", "Rejected", "quiet", "other", "A person rejected the report."),
+    State("shadowed", "In the shadow", "good", "delivered",
+          "The report is made and kept; the mode of its destinations is shadow."),
     State("cancelled", "Cancelled", "quiet", "other", "A person stopped it."),
     State("context", "Context only", "quiet", "other", "No segment of the mask is a lesion."),
     State("superseded", "Superseded", "quiet", "other", "A later version is reported instead."),
@@ -69,8 +71,8 @@ _BY_CODE: Final = MappingProxyType(
         "delivery-parked": "parked",
         "report-postponed": "postponed",
         "delivery-postponed": "undelivered",
-        "held-for-review": "held",
-        "cancelled": "cancelled",
+        "delivery-held": "held",
+        "delivery-shadowed": "shadowed",
     }
 )
 
@@ -79,6 +81,8 @@ def state_of(line: LastLine) -> State:
     """Where a mask stands by its last line."""
     if line.code in _BY_CODE:
         return STATES[_BY_CODE[line.code]]
+    if line.state == "reported" and line.destinations == 0:
+        return STATES["kept"]
     if line.now is not None:
         return STATES["stands"]
     return STATES.get(line.state) or State(line.state, line.state, "quiet", "other", "")

@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Final, Literal
 
+from pydicom.uid import Comprehensive3DSRStorage
+
 from pacsnode.assembly.arrivals import Arrival, arrivals
 from pacsnode.assembly.kinds import CT_CLASSES, MASK_CLASSES, PET_CLASSES
 from pacsnode.assembly.ours import is_ours
@@ -19,8 +21,6 @@ from storage.records import Decision, Instance, Study
 
 Part = Literal["PET", "CT", "Mask", "Report", "Other"]
 PARTS: Final[tuple[Part, ...]] = ("PET", "CT", "Mask", "Report", "Other")
-
-_STRUCTURED_REPORTS: Final = "1.2.840.10008.5.1.4.1.1.88."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,22 @@ class CameSeries:
     last_received_at: datetime
 
 
+Outcome = Literal["delivered", "refused", "postponed", "due", "held", "shadowed", "stopped"]
+_OUTCOMES: Final[Mapping[str, Outcome]] = {
+    journal.DELIVERED_TO: "delivered",
+    journal.PARKED: "refused",
+    journal.HELD: "held",
+    journal.SHADOWED: "shadowed",
+    journal.STOPPED: "stopped",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryShown:
     """What one destination was last heard to say of the report of a mask."""
 
     destination: str
-    outcome: Literal["delivered", "refused", "postponed", "due"]
+    outcome: Outcome
     at: datetime | None
     reasons: tuple[str, ...]
 
@@ -142,7 +152,13 @@ def _is_our_seg(archive: Archive, mask: str) -> bool:
 
 
 def _last_line(line: Decision) -> LastLine:
-    return LastLine(line.state, line.code, line.facts.get(journal.NOW))
+    destinations = line.facts.get("destinations")
+    return LastLine(
+        line.state,
+        line.code,
+        line.facts.get(journal.NOW),
+        None if destinations is None else len(destinations),
+    )
 
 
 def _series(archive: Archive, study: Study) -> tuple[CameSeries, ...]:
@@ -217,7 +233,7 @@ def _reports(archive: Archive, mask: str, lines: Sequence[Decision]) -> tuple[Re
 
 
 def _is_sr(instance: Instance) -> bool:
-    return instance.sop_class_uid.startswith(_STRUCTURED_REPORTS)
+    return instance.sop_class_uid == Comprehensive3DSRStorage
 
 
 def _deliveries(lines: Sequence[Decision]) -> Iterator[DeliveryShown]:
@@ -228,12 +244,9 @@ def _deliveries(lines: Sequence[Decision]) -> Iterator[DeliveryShown]:
         about = journal.last_about(lines, made.facts["seed"], name)
         if about is None:
             yield DeliveryShown(name, "due", None, ())
-        elif about.code == journal.DELIVERED_TO:
-            yield DeliveryShown(name, "delivered", about.decided_at, about.reasons)
-        elif about.code == journal.PARKED:
-            yield DeliveryShown(name, "refused", about.decided_at, about.reasons)
         else:
-            yield DeliveryShown(name, "postponed", about.decided_at, about.reasons)
+            outcome = _OUTCOMES.get(about.code, "postponed")
+            yield DeliveryShown(name, outcome, about.decided_at, about.reasons)
 
 
 def _timeline(lines: Sequence[Decision], numbers: Mapping[str, int]) -> Iterator[TimelineEntry]:

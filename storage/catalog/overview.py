@@ -39,11 +39,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class LastLine:
-    """Of the last line on a mask: its state, its code, and `now`, that of why not today."""
+    """Of the last line on a mask; `now` is the code of why not today, where there is one."""
 
     state: str
     code: str
     now: str | None
+    destinations: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Overview:
                         decisions.c.state,
                         decisions.c.code,
                         func.json_extract(decisions.c.facts, "$.now"),
+                        func.json_array_length(decisions.c.facts, "$.destinations"),
                     )
                 ).label("lines"),
             )
@@ -217,7 +219,7 @@ def _lines(told: str | None) -> tuple[LastLine, ...]:
     if told is None:
         return ()
     parsed: Sequence[Sequence[Any]] = json.loads(told)
-    return tuple(LastLine(state, code, now) for state, code, now in parsed)
+    return tuple(LastLine(*one) for one in parsed)
 
 
 def _modalities(joined: str | None) -> tuple[str, ...]:

@@ -147,8 +147,8 @@ def _operation(deed: Deed, doing: Doing) -> Operation:
         )
 
     takes: list[tuple[str, str, bool]] = []
-    if deed.needs_reason or deed.role == "verify":
-        takes.append(("reason", "Why, in a sentence", deed.needs_reason))
+    if deed.needs_reason:
+        takes.append(("reason", "Why, in a sentence", True))
     if deed.takes_findings:
         takes.append(
             ("findings", "Tracking Unique Identifiers; without any, the whole report", False)

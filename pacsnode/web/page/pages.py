@@ -36,11 +36,13 @@ COLUMNS: Final = (
 )
 TONES: Final[Mapping[str, str]] = {
     "delivered": "good", "ok": "good", "postponed": "warn", "failing": "warn", "refused": "bad",
-    "refusing": "bad", "due": "busy", "unused": "quiet",
+    "refusing": "bad", "due": "busy", "unused": "quiet", "held": "warn", "shadowed": "quiet",
+    "stopped": "quiet",
 }  # fmt: skip
 OUTCOMES: Final[Mapping[str, str]] = {
     "delivered": "Delivered", "ok": "Working", "postponed": "Tried again", "failing": "Failing",
     "refused": "Refused", "refusing": "Refuses", "due": "Due", "unused": "Not used yet",
+    "held": "Held for review", "shadowed": "In the shadow", "stopped": "Not sent",
 }  # fmt: skip
 # where a button is offered; whether it can be done is decided by who does it
 MAY: Final[Mapping[str, frozenset[str]]] = {
