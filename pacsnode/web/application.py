@@ -17,6 +17,7 @@ from pacsnode.access import Role, needs
 from pacsnode.access.audit import open_audit
 from pacsnode.access.entrance import Entrance
 from pacsnode.access.gate import Gate
+from pacsnode.acting import Actions
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.capabilities import Capabilities, Resource
@@ -31,6 +32,8 @@ from pacsnode.web.media import (
     PNG,
     RELATED,
 )
+from pacsnode.web.page.routes import page_application
+from pacsnode.web.page.templating import STATIC, Files
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
@@ -71,8 +74,16 @@ def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute]
         Route(one.path, needs(ROLE_OF[one.method])(telling.told(one)), methods=[one.method])
         for one in resources
     ]
+    page = page_application(archive, settings, Actions(archive, settings), audit)
     served = Starlette(
-        routes=[told, Mount(ROOT, routes=routes), *LoginPage(entrance).routes(), *pages],
+        routes=[
+            told,
+            Mount(ROOT, routes=routes),
+            Mount("/static", Files(directory=STATIC)),
+            *LoginPage(entrance).routes(),
+            *pages,
+            Mount("/", page),
+        ],
         middleware=[Middleware(Gate, entrance=entrance)],
         exception_handlers={
             Refusal: _on_refusal,

@@ -9,8 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from pacsnode.access import Person, csrf_token
 from pacsnode.access.entrance import Entrance, NotAdmitted
@@ -34,15 +33,14 @@ class LoginPage:
             loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True
         )
 
-    def routes(self) -> list[Route | Mount]:
-        """The resources of the login, and the files that every page may load."""
+    def routes(self) -> list[Route]:
+        """The resources of the login."""
         return [
             Route("/login", self.show, methods=["GET"]),
             Route("/login", self.log_in, methods=["POST"]),
             Route("/login/oidc", self.send, methods=["GET"]),
             Route("/login/oidc/back", self.welcome, methods=["GET"]),
             Route("/logout", self.log_out, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=FOLDER / "static")),
         ]
 
     async def show(self, request: Request) -> Response:

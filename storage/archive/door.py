@@ -12,7 +12,7 @@ from storage.archive.adopting import adopt_orphans
 from storage.archive.keeping import Keeper
 from storage.archive.patients import PatientDigests
 from storage.archive.sharing import Share
-from storage.catalog import Catalog, Journal, Searches
+from storage.catalog import Catalog, Journal, Overview, Searches
 from storage.catalog.searching import Found, Search
 from storage.errors import StorageError
 from storage.files import Objects, disk_errors, read_part10
@@ -38,6 +38,7 @@ class Archive:
         self._catalog = Catalog(database, root, answers_queries=not in_place)
         self._journal = Journal(database)
         self._searches = Searches(database)
+        self.overview = Overview(database)
         patients = PatientDigests.of(root, database)
         self._keeper = Keeper(root, self._catalog, objects, patients)
 

@@ -2,7 +2,8 @@
 
 from storage.catalog.gateway import Catalog
 from storage.catalog.journal import Journal
+from storage.catalog.overview import Overview
 from storage.catalog.rows import Entry
 from storage.catalog.searching import Searches
 
-__all__ = ["Catalog", "Entry", "Journal", "Searches"]
+__all__ = ["Catalog", "Entry", "Journal", "Overview", "Searches"]

@@ -84,7 +84,7 @@ def test_nothing_is_shown_before_a_login(gated: House) -> None:
         assert visitor.post("/dicom-web/studies").status_code == 401
         swapped = visitor.get("/", headers={"HX-Request": "true"})
         assert (swapped.status_code, swapped.headers["hx-redirect"]) == (401, "/login")
-        assert visitor.get("/static/login.css").status_code == 200
+        assert visitor.get("/static/page.css").status_code == 200
         assert visitor.get("/static/../login.py").status_code == 401
         assert visitor.get("/static/%2e%2e/login.py").status_code == 404
 

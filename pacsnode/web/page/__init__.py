@@ -1,0 +1,1 @@
+"""The page: HTML with Jinja2 and htmx; it shows what `pacsnode.showing` tells."""
