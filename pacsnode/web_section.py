@@ -1,6 +1,7 @@
 """The `[web]` section of the settings, and the one address it may have: this machine's own."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -46,4 +47,8 @@ class Web(BaseModel):
     )
     network_timeout_s: float = Field(
         default=60, gt=0, description="Seconds without a byte of a body before it is given up"
+    )
+    ohif: Path | None = Field(
+        default=None,
+        description="Folder of a built OHIF, served under /ohif/; without one there is none",
     )
