@@ -20,6 +20,7 @@ from tests.conftest import find_ohif, find_peer
 from tests.encoded import part10_bytes
 from tests.makers import make_seg, save, uid
 from tests.pacs import images_of
+from tests.peers import wait_until
 from tests.story.ohif import PATIENCE_S, Ohif, ohif_at
 from tests.story.small import HOT, settings_for, site, small_study
 from tests.wire.browser import serving
@@ -315,11 +316,17 @@ def test_editable_findings_become_measurements_of_its_own(
     one = studies.editable
     ohif.hang(one.series)
     ohif.say_yes()
-    ((_, tool, image),) = ohif.measured(1)
+    ((measurement, tool, image),) = ohif.measured(1)
     assert tool == "PlanarFreehandROI"
     lesion = one.lesions[1]
     assert image in {
         lesion.slices[k].SOPInstanceUID for k in np.flatnonzero(lesion.mask.any((1, 2)))
     }
+    # its own SUVs, from its own reading of the PET
+    (labels,) = ohif.labels(one.series).values()
+    suv_max = labels[1]["value"].partition(" ")[0]
+    wait_until(
+        lambda: f"Max: {suv_max} SUV" in ohif.drawn().texts.get(measurement, ()), within_s=60
+    )
     ohif.keep_picture(tmp_path, "ohif-editable")
     assert ohif.faults == []
