@@ -28,7 +28,7 @@ from pacsnode.web.media import (
     PNG,
     RELATED,
 )
-from pacsnode.web.ohif import OHIF_ROOT, Viewer, to_viewer
+from pacsnode.web.ohif import viewer_routes
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
@@ -70,7 +70,7 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
     return Starlette(
-        routes=[told, Mount(ROOT, routes=routes), *_viewing(settings)],
+        routes=[told, Mount(ROOT, routes=routes), *viewer_routes(settings.web.ohif)],
         middleware=[Middleware(_Guard)],
         exception_handlers={
             Refusal: _on_refusal,
@@ -80,13 +80,6 @@ def application(archive: Archive, settings: Settings) -> Starlette:
             Exception: _on_fault,
         },
     )
-
-
-def _viewing(settings: Settings) -> Iterator[Route]:
-    if settings.web.ohif is not None:
-        viewer = Viewer(settings.web.ohif)
-        yield Route(OHIF_ROOT, to_viewer, methods=["GET"])
-        yield Route(f"{OHIF_ROOT}/{{path:path}}", viewer.answer, methods=["GET"])
 
 
 def _storing(store: Store) -> Iterator[Resource]:

@@ -17,6 +17,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from pacsnode.errors import BadSettings
 
@@ -93,7 +94,18 @@ class Viewer:
         return placed(content, suffix) if suffix in TEXT else content
 
 
-def to_viewer(_: Request) -> Response:
+def viewer_routes(folder: Path | None) -> list[BaseRoute]:
+    """What answers below `/ohif`; nothing without a folder. Raises BadSettings."""
+    if folder is None:
+        return []
+    viewer = Viewer(folder)
+    return [
+        Route(OHIF_ROOT, _to_viewer, methods=["GET"]),
+        Route(f"{OHIF_ROOT}/{{path:path}}", viewer.answer, methods=["GET"]),
+    ]
+
+
+def _to_viewer(_: Request) -> Response:
     """The address without its slash."""
     return RedirectResponse(f"{OHIF_ROOT}/", 308)
 
