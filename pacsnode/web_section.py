@@ -1,6 +1,7 @@
 """The `[web]` section of the settings: where it listens, by which names, and who may."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -80,6 +81,10 @@ class Web(BaseModel):
     )
     network_timeout_s: float = Field(
         default=60, gt=0, description="Seconds without a byte of a body before it is given up"
+    )
+    ohif: Path | None = Field(
+        default=None,
+        description="Folder of a built OHIF, served under /ohif/; without one there is none",
     )
 
     @property

@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_PEERS = os.environ.get("PACSNODE_TEST_REQUIRE_PEERS") == "1"
-PEERS = ("storescu", "storescp", "dsrdump", "Orthanc", "openssl", "dciodvfy", "tid1500reader")
+PEERS = (
+    "storescu", "storescp", "dsrdump", "Orthanc", "openssl", "dciodvfy", "tid1500reader",
+    "chromium",
+)  # fmt: skip
 DICOM_WEB = "libOrthancDicomWeb.so"
 FROM_PACKAGES = ("dciodvfy", "dcentvfy", "tid1500reader")
 
@@ -74,6 +77,18 @@ def find_plugin(library: str) -> str:
     return plugin_path(library) or _absent(library)
 
 
+def ohif_path() -> Path | None:
+    """Where a built OHIF lies: the folder that PACSNODE_TEST_OHIF names, else one in the cache."""
+    kept = Path.home() / ".cache" / "pacsnode" / "ohif" / "package" / "dist"
+    folder = Path(os.environ.get("PACSNODE_TEST_OHIF", kept))
+    return folder if (folder / "index.html").is_file() else None
+
+
+def find_ohif() -> Path:
+    """The folder of a built OHIF; absent, a skip here and a failure in CI."""
+    return ohif_path() or _absent("a built OHIF (PACSNODE_TEST_OHIF)")
+
+
 def _absent(what: str) -> NoReturn:
     message = f"{what} is not installed; see CONTRIBUTING.md for the packages tests use"
     if REQUIRE_PEERS:
@@ -97,7 +112,8 @@ def orthanc_dicomweb() -> Path:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which peers and judges this run uses, so that a log shows what was proven against what."""
     told = [f"peer {program}: {_version(program)}" for program in PEERS]
-    return [*told, f"peer {DICOM_WEB}: {plugin_path(DICOM_WEB) or 'absent'}"]
+    told.append(f"peer {DICOM_WEB}: {plugin_path(DICOM_WEB) or 'absent'}")
+    return [*told, f"peer OHIF: {ohif_path() or 'absent'}"]
 
 
 def _version(program: str) -> str:

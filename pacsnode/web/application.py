@@ -32,6 +32,7 @@ from pacsnode.web.media import (
     PNG,
     RELATED,
 )
+from pacsnode.web.ohif import viewer_routes
 from pacsnode.web.page.routes import page_application
 from pacsnode.web.page.templating import STATIC, Files
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
@@ -82,6 +83,7 @@ def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute]
             Mount("/static", Files(directory=STATIC)),
             *LoginPage(entrance).routes(),
             *pages,
+            *viewer_routes(settings.web.ohif),
             Mount("/", page),
         ],
         middleware=[Middleware(Gate, entrance=entrance)],
