@@ -29,6 +29,13 @@ IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
 COMMENT = Code("121106", "DCM", "Comment")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 
+# a report in words alone (TID 2000, CID 7000, 7001, 7002)
+DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
+SUMMARY = Code("121111", "DCM", "Summary")
+FINDINGS = Code("121070", "DCM", "Findings")
+PROCEDURE_DESCRIPTIONS = Code("121064", "DCM", "Current Procedure Descriptions")
+PROCEDURE_DESCRIPTION = Code("121065", "DCM", "Procedure Description")
+
 # a measurement group (TID 1411, 4019)
 MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
