@@ -59,7 +59,17 @@ class DimsePeer(_Section):
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
-class Destination(DimsePeer):
+class Delivered(_Section):
+    """What else a destination may get."""
+
+    fallback: tuple[Literal["comprehensive", "text"], ...] = Field(
+        default=("comprehensive", "text"),
+        description="What it gets where it takes no Comprehensive 3D SR, best first: the same in a "
+        "Comprehensive SR, or in the sentences of a Basic Text SR; `[]`: nothing",
+    )
+
+
+class Destination(DimsePeer, Delivered):
     """Where reports go, by C-STORE."""
 
 
@@ -131,7 +141,7 @@ def _is_private(url: str) -> bool:
         return False
 
 
-class WebDestination(WebAddress):
+class WebDestination(WebAddress, Delivered):
     """Where reports go, by STOW-RS."""
 
 

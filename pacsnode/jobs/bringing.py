@@ -1,10 +1,10 @@
 """One try to bring documents to a destination."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydicom import dcmread
+from pydicom.uid import UID
 
 from pacsnode.addresses import AnyDestination, WebDestination
 from pacsnode.delivery import cstore, stow
@@ -13,8 +13,10 @@ from pacsnode.jobs import journal
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
+from pacsnode.jobs.other_forms import others_of, predecessors_of
 from storage.errors import StorageError
 
+REPORT = "Comprehensive 3D SR"
 Answered = Mapping[str, str]  # of one document: its UID, what became of it, the peer's reason
 
 
@@ -38,10 +40,10 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
                 return _sent("parked", f"The archive does not hold the document {uid}.", fix)
             paths.append(instance.path)
         lines = desk.archive.decisions(order["study"])
-        for earlier in _predecessors(paths[-1]):
+        for earlier in predecessors_of(paths[-1]):
             if journal.goes_first(lines, earlier, destination.name):
                 return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
-        answers = _send(paths, destination, desk.settings.listen.ae_title)
+        answers = _send(paths, destination, desk)
     except PeerRefused as exc:
         answers = exc.answers if isinstance(exc, DeliveryRejected) else ()
         return _sent("parked", str(exc), f"To fix: {exc.fix}", answers=answers)
@@ -54,32 +56,21 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
     return _sent("delivered", *_remarks(answers), answers=answers)
 
 
-def _send(
-    paths: Sequence[Path], destination: AnyDestination, calling_ae: str
-) -> Sequence[Answered]:
+def _send(paths: Sequence[Path], destination: AnyDestination, desk: Desk) -> Sequence[Answered]:
+    others = others_of(paths[-1], destination.fallback, desk)
     if isinstance(destination, WebDestination):
-        return stow.send(paths, destination)
-    cstore.send(paths, destination, calling_ae)
-    return []  # it raises unless every status is a success
+        return stow.send(paths, destination, others=others)
+    return cstore.send(paths, destination, desk.settings.listen.ae_title, others=others)
 
 
-def _remarks(answers: Sequence[Answered]) -> list[str]:
-    return [
-        f"{answer['sop_instance_uid']}: {answer['outcome']}."
-        for answer in answers
-        if answer["outcome"] != "stored"
-    ]
-
-
-def _predecessors(sr: Path) -> list[str]:
-    """The documents that an SR takes the place of."""
-    document = dcmread(sr, specific_tags=["PredecessorDocumentsSequence"])
-    return [
-        str(item.ReferencedSOPInstanceUID)
-        for study in document.get("PredecessorDocumentsSequence", ())
-        for series in study.ReferencedSeriesSequence
-        for item in series.ReferencedSOPSequence
-    ]
+def _remarks(answers: Sequence[Answered]) -> Iterator[str]:
+    for answer in answers:
+        uid, outcome = answer["sop_instance_uid"], answer["outcome"]
+        if "instead_of" in answer:
+            named = UID(answer["sop_class_uid"]).name.removesuffix(" Storage")
+            yield f"It takes no {REPORT} and got the report as {named}, {uid}: {outcome}."
+        elif outcome != "stored":
+            yield f"{uid}: {outcome}."
 
 
 def _sent(
