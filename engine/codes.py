@@ -64,6 +64,7 @@ MEASUREMENT_METHOD = Code("370129005", "SCT", "Measurement Method")
 SUV_BODY_WEIGHT_METHOD = Code("126410", "DCM", "SUV body weight calculation method")
 SEGMENTED_VOXELS_METHOD = Code("126030", "DCM", "Sum of segmented voxel method for volume")
 IMAGE_REGION = Code("111030", "DCM", "Image Region")
+SOURCE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 SOURCE_IMAGE = Code("121112", "DCM", "Source of Measurement")
 
 # units (UCUM; CID 85, 7462)
@@ -91,6 +92,7 @@ SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")
 MODEL_UNABLE = Code("model-unable", PRIVATE_SCHEME, "Not described by the model")
 QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
 CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
+ILLUSTRATED_REPORT = Code("illustrated-report", PRIVATE_SCHEME, "Report that this illustrates")
 CONTOUR_PROCESSING = Code("contour-fill", PRIVATE_SCHEME, "Even-odd filling of contours")
 
 

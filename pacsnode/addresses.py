@@ -67,6 +67,11 @@ class Delivered(_Section):
         description="What it gets where it takes no Comprehensive 3D SR, best first: the same in a "
         "Comprehensive SR, or in the sentences of a Basic Text SR; `[]`: nothing",
     )
+    key_images: bool = Field(
+        default=False,
+        description="Send pictures of the lesions, numbered and outlined, after the report, where "
+        "it takes Secondary Capture Image",
+    )
 
 
 class Destination(DimsePeer, Delivered):

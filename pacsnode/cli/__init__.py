@@ -8,6 +8,7 @@ from pacsnode.cli import (
     looking,
     making,
     modelling,
+    picturing,
     running,
     training,
 )
@@ -15,8 +16,8 @@ from pacsnode.cli.application import app, main, version
 
 for command in (
     running.serve, running.worker, running.replay, running.demo,
-    looking.status, looking.why, checking.check, looking.reindex, looking.show, benching.bench,
-    evaluating.evaluate, making.phantom, training.train, version,
+    looking.status, looking.why, checking.check, looking.reindex, looking.show, picturing.pdf,
+    benching.bench, evaluating.evaluate, making.phantom, training.train, version,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(modelling.model)

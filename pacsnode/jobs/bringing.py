@@ -1,11 +1,14 @@
 """One try to bring documents to a destination."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydicom.uid import UID
 
+from engine.errors import EngineError
+from pacsnode import log
 from pacsnode.addresses import AnyDestination, WebDestination
 from pacsnode.delivery import cstore, stow
 from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
@@ -14,6 +17,7 @@ from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
 from pacsnode.jobs.other_forms import others_of, predecessors_of
+from pacsnode.jobs.pictures import kept_key_images
 from storage.errors import StorageError
 
 REPORT = "Comprehensive 3D SR"
@@ -43,7 +47,7 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
         for earlier in predecessors_of(paths[-1]):
             if journal.goes_first(lines, earlier, destination.name):
                 return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
-        answers = _send(paths, destination, desk)
+        answers, remarks = _send(paths, destination, desk)
     except PeerRefused as exc:
         answers = exc.answers if isinstance(exc, DeliveryRejected) else ()
         return _sent("parked", str(exc), f"To fix: {exc.fix}", answers=answers)
@@ -53,14 +57,37 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
     except Exception as exc:  # noqa: BLE001 the delivery step: a study is never lost to a defect
         return _sent("again", f"The program failed while sending: {type(exc).__name__}.")
     reach("sent")
-    return _sent("delivered", *_remarks(answers), answers=answers)
+    return _sent("delivered", *_remarks(answers), *remarks, answers=answers)
 
 
-def _send(paths: Sequence[Path], destination: AnyDestination, desk: Desk) -> Sequence[Answered]:
+def _send(
+    paths: Sequence[Path], destination: AnyDestination, desk: Desk
+) -> tuple[Sequence[Answered], list[str]]:
+    """What was said of each document, and what to say beside it."""
     others = others_of(paths[-1], destination.fallback, desk)
+    extras, remarks = _pictures(paths[-1], destination, desk)
     if isinstance(destination, WebDestination):
-        return stow.send(paths, destination, others=others)
-    return cstore.send(paths, destination, desk.settings.listen.ae_title, others=others)
+        return stow.send(paths, destination, others=others, extras=extras), remarks
+    title = desk.settings.listen.ae_title
+    return cstore.send(paths, destination, title, others=others, extras=extras), remarks
+
+
+def _pictures(
+    sr: Path, destination: AnyDestination, desk: Desk
+) -> tuple[list[Path], list[str]]:  # fmt: skip
+    """The key images a destination wants, or why there are none: the report goes without."""
+    if not destination.key_images:
+        return [], []
+    try:
+        return kept_key_images(sr, desk.archive, desk.settings), []
+    except (EngineError, StorageError) as exc:
+        if exc.retryable:
+            raise DeliveryFailed(f"The key images cannot be drawn now: {exc}") from exc
+        why = str(exc)
+    except Exception as exc:  # noqa: BLE001 the delivery step: no picture holds back its report
+        why = f"the program failed, {type(exc).__name__} at {log.where(exc)}."
+    log.event("key-images-not-drawn", level=logging.WARNING, reason=why)
+    return [], [f"It got no key images: {why}"]
 
 
 def _remarks(answers: Sequence[Answered]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The other forms of a kept report: made when a destination needs one, and kept first."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.encoding import encoded
 from pacsnode.jobs.failpoints import reach
 from storage.archive import Archive
+
+# two destinations may want the same form at the same time: one document is made
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def others_of(sr: Path, forms: Sequence[Form], desk: Desk) -> list[Other]:
@@ -40,19 +44,16 @@ def _replaced(sr: Dataset) -> Iterator[str]:
 def _kept(sr: Path, form: Form, desk: Desk) -> Path:
     """The form of a report, made unless it is in the archive. Raises StorageError."""
     document = dcmread(sr)
-    uid = form_uid(document.SOPInstanceUID, form)
-    kept = desk.archive.instance(uid)
-    if kept is None:
-        other = in_form(document, form, _earlier(document, form, desk.archive))
-        desk.archive.keep(
-            encoded(other),
-            transfer_syntax_uid=str(ExplicitVRLittleEndian),
-            calling_ae=desk.settings.listen.ae_title,
-        )
-        reach("other-form-kept")
-        kept = desk.archive.instance(uid)
-    if kept is None:
-        raise RuntimeError("the archive does not hold what it kept")
+    with _ONE_AT_A_TIME:
+        kept = desk.archive.instance(form_uid(document.SOPInstanceUID, form))
+        if kept is None:
+            other = in_form(document, form, _earlier(document, form, desk.archive))
+            kept = desk.archive.keep(
+                encoded(other),
+                transfer_syntax_uid=str(ExplicitVRLittleEndian),
+                calling_ae=desk.settings.listen.ae_title,
+            ).instance
+            reach("other-form-kept")
     return kept.path
 
 
