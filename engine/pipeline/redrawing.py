@@ -6,7 +6,7 @@ Numbers, words, sites and flags are those of the document; only voxels are read 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code
@@ -79,11 +79,12 @@ def _measurements(read: ReadFinding, group: Dataset) -> Measurements:
     measured = read.measured
     if "volume_cm3" not in measured:
         raise Unreadable("A group of the report states no volume", code="no-volume")
+    numbers: dict[str, Any] = {name: measured[name] for name in _NUMBERS if name in measured}
     image, points = _outline(group)
     refusals = [answer.value for question, answer in read.evaluations if _refuses(question)]
     return Measurements(
         volume_cm3=measured["volume_cm3"],
-        **{name: measured[name] for name in _NUMBERS if name in measured},
+        **numbers,
         suv_refusal=refusals[0] if refusals else None,
         hottest_slice=image,
         hottest_slice_contour=points,

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,7 +131,7 @@ def _document(sr: Dataset, role: str, after: int) -> Dataset:
 
 def _refer(image: Dataset, sr: Dataset, seen: Sequence[ImageReference]) -> None:
     """General Reference (PS3.3 C.12.4): the images it is made of, and the report it illustrates."""
-    sources = {}
+    sources: dict[tuple[str, str], Dataset] = {}
     for one in seen:
         item = sources.setdefault(
             (one.sop_class_uid, one.sop_instance_uid),
@@ -156,7 +157,7 @@ def _frames(item: Dataset) -> list[int]:
 def _set_pixels(image: Dataset, figure: Figure) -> None:
     """Image Pixel module (PS3.3 C.7.6.3): 8 bits RGB, [row, column, colour]."""
     figure.set_dpi(DOTS_PER_INCH)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # untyped
     canvas.draw()
     pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     image.Rows, image.Columns = pixels.shape[:2]

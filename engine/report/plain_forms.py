@@ -19,7 +19,6 @@ from engine.finding import printed, printed_cm, printed_cm3
 from engine.report import items, modules, walk
 from engine.report.read import ReadFinding, read_findings
 from engine.report.style import Predecessor, derived_uid
-from engine.report.wording import DEMONSTRATION
 
 Form = Literal["comprehensive", "text"]
 CLASSES: Final[Mapping[Form, UID]] = {
@@ -69,8 +68,7 @@ def _tell(text: Dataset, sr: Dataset) -> None:
     """Put sentences in the place of the content tree."""
     read = read_findings(sr)
     groups = [item for item in walk.descendants(sr) if _is_group(item)]
-    opening = [each for each in read.comments if each == DEMONSTRATION]
-    notes = [each for each in read.comments if each not in opening]
+    opening, notes = _comments(sr)
     told = [_finding(finding, group) for finding, group in zip(read.findings, groups, strict=True)]
     sections = [
         (codes.SUMMARY, [_comment(each) for each in (standing(sr), *opening)]),
@@ -86,6 +84,19 @@ def _tell(text: Dataset, sr: Dataset) -> None:
     )
     content.ContentTemplateSequence = [items.template("2000")]
     text.update(content)
+
+
+def _comments(sr: Dataset) -> tuple[list[str], list[str]]:
+    """What stands before the measurements, and is to be read first, and what stands after them."""
+    before: list[str] = []
+    after: list[str] = []
+    told = before
+    for item in walk.children(sr):
+        if codes.same(walk.concept(item), codes.IMAGING_MEASUREMENTS):
+            told = after
+        elif codes.same(walk.concept(item), codes.COMMENT):
+            told.append(str(item.TextValue))
+    return before, after
 
 
 def _is_group(item: Dataset) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -228,7 +228,11 @@ def _draw_slice(
     axes: Axes, report: Report, plane: Plane, kind: Kind, window: tuple[float, float]
 ) -> None:
     """CT in grey and the PET over it, or one of them; the PET alone as on the projections."""
-    shown = {"origin": "lower", "extent": plane.extent_mm, "interpolation": "bilinear"}
+    shown: dict[str, Any] = {
+        "origin": "lower",
+        "extent": plane.extent_mm,
+        "interpolation": "bilinear",
+    }
     pet = _sampled(report.scan.pet, plane, 0.0)
     if kind == "PET" or report.scan.ct is None:
         axes.imshow(pet, cmap=GREY, vmin=window[0], vmax=window[1], **shown)

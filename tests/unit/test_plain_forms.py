@@ -8,7 +8,7 @@ from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 
 from engine import codes
 from engine.finding import ModelIdentity
-from engine.report import walk
+from engine.report import items, walk
 from engine.report.plain_forms import CLASSES, form_uid, in_form
 from engine.report.sr import build_sr
 from engine.report.style import Predecessor
@@ -113,6 +113,18 @@ def test_a_verified_report_is_not_called_unverified(tmp_path):
     said = _tree(in_form(sr, "text"))
     assert "VERIFIED by a person" in said
     assert "UNVERIFIED" not in said
+
+
+def test_what_a_report_opens_with_is_read_first_in_a_text_too(tmp_path):
+    sr = _demonstration(tmp_path)
+    sentence = "AI draft verified by Somebody."
+    sr.ContentSequence.insert(1, items.text(codes.COMMENT, sentence, "CONTAINS"))
+    other = in_form(sr, "text")
+    (summary,) = walk.named(other, codes.SUMMARY)
+    said = [str(item.TextValue) for item in walk.children(summary)]
+    assert said[0].startswith("UNVERIFIED")
+    assert said[1].startswith(DEMONSTRATION)
+    assert said[2] == sentence
 
 
 def _tree(sr):
