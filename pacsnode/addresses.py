@@ -67,7 +67,22 @@ class DimsePeer(_Section):
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
-class Destination(DimsePeer):
+class Delivered(_Section):
+    """What else a destination may get."""
+
+    fallback: tuple[Literal["comprehensive", "text"], ...] = Field(
+        default=("comprehensive", "text"),
+        description="What it gets where it takes no Comprehensive 3D SR, best first: the same in a "
+        "Comprehensive SR, or in the sentences of a Basic Text SR; `[]`: nothing",
+    )
+    key_images: bool = Field(
+        default=False,
+        description="Send pictures of the lesions, numbered and outlined, after the report, where "
+        "it takes Secondary Capture Image",
+    )
+
+
+class Destination(DimsePeer, Delivered):
     """Where reports go, by C-STORE."""
 
     mode: Mode = "send"
@@ -141,7 +156,7 @@ def _is_private(url: str) -> bool:
         return False
 
 
-class WebDestination(WebAddress):
+class WebDestination(WebAddress, Delivered):
     """Where reports go, by STOW-RS."""
 
     mode: Mode = "send"

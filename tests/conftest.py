@@ -89,6 +89,18 @@ def find_ohif() -> Path:
     return ohif_path() or _absent("a built OHIF (PACSNODE_TEST_OHIF)")
 
 
+def pixelmed_jar() -> Path | None:
+    """PixelMed's toolkit: named by PACSNODE_TEST_PIXELMED, else where Debian installs it."""
+    jar = Path(os.environ.get("PACSNODE_TEST_PIXELMED", "/usr/share/java/pixelmed.jar"))
+    return jar if jar.is_file() else None
+
+
+def find_pixelmed() -> Path:
+    """The jar; absent, a skip here and a failure in CI."""
+    return pixelmed_jar() or _absent("PixelMed's toolkit (Debian's pixelmed-apps, or the jar that "
+                                     "PACSNODE_TEST_PIXELMED names)")  # fmt: skip
+
+
 def _absent(what: str) -> NoReturn:
     message = f"{what} is not installed; see CONTRIBUTING.md for the packages tests use"
     if REQUIRE_PEERS:
@@ -113,7 +125,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which peers and judges this run uses, so that a log shows what was proven against what."""
     told = [f"peer {program}: {_version(program)}" for program in PEERS]
     told.append(f"peer {DICOM_WEB}: {plugin_path(DICOM_WEB) or 'absent'}")
-    return [*told, f"peer OHIF: {ohif_path() or 'absent'}"]
+    told.append(f"peer OHIF: {ohif_path() or 'absent'}")
+    return [*told, f"peer pixelmed.jar: {pixelmed_jar() or 'absent'}"]
 
 
 def _version(program: str) -> str:

@@ -11,7 +11,7 @@ from engine.evaluating.clinical import confusion
 from engine.evaluating.evaluation import Evaluation
 from engine.evaluating.facts import UNSAID
 from engine.evaluating.tables import name_of
-from engine.report.picture import FAINT, INK, PAPER, RULE
+from engine.report.page import FAINT, INK, PAPER, RULE
 
 OTHER = "other"
 MOST = 28  # classes that one page has room for

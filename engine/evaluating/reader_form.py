@@ -12,7 +12,7 @@ from engine.cohort.dataset import Example
 from engine.errors import Unreadable
 from engine.evaluating.reader_items import RUBRICS, SIDES, Item, Key
 from engine.evaluating.worst import draw_view
-from engine.report.picture import PAPER
+from engine.report.page import PAPER
 from engine.report.views import VIEWS
 
 QUESTIONS = {

@@ -13,7 +13,7 @@ from engine.evaluating.evaluation import Evaluation
 from engine.evaluating.facts import UNSAID, mistakes
 from engine.evaluating.tables import name_of
 from engine.evaluating.wording import ROUGE_L
-from engine.report.picture import COLOURS, FAINT, INK, PAPER, RULE, SUV_WINDOW
+from engine.report.page import COLOURS, FAINT, INK, PAPER, RULE, SUV_WINDOW
 from engine.report.views import VIEWS, View, project
 
 ROW_IN, PAGE_IN = 2.9, 12.0

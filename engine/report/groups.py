@@ -36,11 +36,7 @@ def group(
             *_algorithm(finding, report, style),
             *_numbers(lesion.segment, lesion.measurements),
             *_evaluations(finding),
-            items.text(
-                codes.COMMENT,
-                comment_of(finding, is_demonstration=report.model.is_demonstration),
-                "CONTAINS",
-            ),
+            items.text(codes.COMMENT, _comment(finding, report, style), "CONTAINS"),
         ],
         "CONTAINS",
     )
@@ -50,7 +46,17 @@ def tracking_identifier(segment: Segment, style: ReportStyle) -> str:
     """ "Lesion 1", or what makes OHIF take the group for one that can be edited."""
     if style.tracking_identifier == "editable":
         return EDITABLE
+    return _name(segment)
+
+
+def _name(segment: Segment) -> str:
     return f"{'Lesion' if segment.role == 'lesion' else 'Context'} {segment.number}"
+
+
+def _comment(finding: Finding, report: Report, style: ReportStyle) -> str:
+    """The words of a group; with its name in them where the identifier does not tell it."""
+    name = _name(finding.lesion.segment) if style.tracking_identifier == "editable" else ""
+    return comment_of(finding, is_demonstration=report.model.is_demonstration, name=name)
 
 
 def finding_code(segment: Segment) -> Code:

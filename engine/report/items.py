@@ -32,6 +32,14 @@ def code_sequence(code: Code) -> list[Dataset]:
     return [item]
 
 
+def template(identifier: str) -> Dataset:
+    """Content Template Sequence item (PS3.3 C.18.8) of a template of DICOM's own."""
+    item = Dataset()
+    item.MappingResource = "DCMR"
+    item.TemplateIdentifier = identifier
+    return item
+
+
 def container(
     name: Code, children: Sequence[Dataset], relationship: Relationship | None = None
 ) -> Dataset:

@@ -36,7 +36,7 @@ def build_sr(report: Report, case: Case, style: ReportStyle) -> Dataset:
             *_notes(report, without_voxels),
         ],
     )
-    content.ContentTemplateSequence = [_template("1500")]
+    content.ContentTemplateSequence = [items.template("1500")]
     sr.update(content)
     return sr
 
@@ -101,10 +101,3 @@ def _context(report: Report, style: ReportStyle) -> Iterator[Dataset]:
 def _notes(report: Report, without_voxels: tuple[Finding, ...]) -> Iterator[Dataset]:
     for note in notes_of(report, without_voxels):
         yield items.text(codes.COMMENT, note, "CONTAINS")
-
-
-def _template(identifier: str) -> Dataset:
-    item = Dataset()
-    item.MappingResource = "DCMR"
-    item.TemplateIdentifier = identifier
-    return item

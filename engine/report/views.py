@@ -44,13 +44,19 @@ def project(values: npt.NDArray[Any], grid: Grid, view: View) -> Projection:
     return Projection(flat, (0.0, width, 0.0, height))
 
 
-def free_place(box: Box, bounds: Box, boxes: Sequence[Box], taken: Sequence[Point]) -> Point:
+def free_place(
+    box: Box,
+    bounds: Box,
+    boxes: Sequence[Box],
+    taken: Sequence[Point],
+    number_height_mm: float | None = None,
+) -> Point:
     """Where the number of the outline in `box` is read best: (x, y) in mm.
 
     The nearest place around it, outward first, that lies in the view, in no outline and not on
     another number; where there is none, the last one tried.
     """
-    unit = number_mm(bounds)
+    unit = number_height_mm or number_mm(bounds)
     left, right, bottom, top = box
     centre = np.array([left + right, bottom + top]) / 2
     reach = np.array([right - left, top - bottom]) / 2

@@ -24,10 +24,14 @@ AXES_DEFINITION = (
 )
 
 
-def comment_of(finding: Finding, *, is_demonstration: bool) -> str:
-    """The Comment of one group: the describer's text, then every flag in plain words."""
+def comment_of(finding: Finding, *, is_demonstration: bool, name: str = "") -> str:
+    """The Comment of one group: the describer's text, then every flag in plain words.
+
+    It begins with `name` where one is given and the describer does not say it.
+    """
     parts = [DEMONSTRATION] if is_demonstration else []
-    parts.append(finding.description.text.strip())
+    text = finding.description.text.strip()
+    parts.append(text if name in text else f"{name}: {text}")
     if finding.unable is not None:
         parts.append(f"Not described by the model: {finding.unable.code.replace('-', ' ')}.")
     flags = [*quality_flags(finding), *finding.description.warnings]

@@ -9,6 +9,7 @@ from pacsnode.cli import (
     looking,
     making,
     modelling,
+    picturing,
     running,
     secrets,
     training,
@@ -17,7 +18,8 @@ from pacsnode.cli.application import app, main, version
 
 for command in (
     running.serve, running.worker, running.replay, running.demo,
-    looking.status, looking.why, checking.check, looking.reindex, looking.show, benching.bench,
+    looking.status, looking.why, checking.check, looking.reindex, looking.show, picturing.pdf,
+    benching.bench,
     acting.retry, acting.requeue, acting.cancel, acting.accept, acting.verify, acting.reject,
     evaluating.evaluate, making.phantom, training.train, secrets.password, secrets.token, version,
 ):  # fmt: skip

@@ -10,6 +10,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from pacsnode.settings import Settings
+    from storage.archive import Archive
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -49,6 +50,16 @@ def settings_from(config: Path | None, home: Path | None = None, **options: Any)
     if home is not None:
         overrides["home"] = home
     return read_settings(config, overrides)
+
+
+def archive_of(settings: "Settings") -> "Archive":
+    """The archive of a node, which may be running; a folder without one is an error."""
+    from storage.archive import Archive
+
+    root = settings.home / "archive"
+    if not root.is_dir():
+        fail(f"{root} holds no archive: is this the node's home? (--home, or the setting home)")
+    return Archive.open(root, check=False)
 
 
 def print_json(value: Any) -> None:

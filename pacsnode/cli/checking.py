@@ -145,7 +145,10 @@ def _by_association(destination: "Destination", calling_ae: str) -> tuple[bool, 
     }
     said = [f"C-ECHO {echo} in {found.elapsed_s * 1000:.0f} ms"]
     said += [f"{'takes' if taken else 'does not take'} {name}" for name, taken in takes.items()]
-    return found.echo_status == 0 and found.takes_reports, said
+    if not found.takes_reports and found.takes_forms:
+        said.append(f"gets reports in another form instead: {found.takes_forms[0]}")
+    takes_any = found.takes_reports or bool(found.takes_forms)
+    return found.echo_status == 0 and takes_any, said
 
 
 def _by_web(destination: "WebDestination") -> tuple[bool, list[str]]:

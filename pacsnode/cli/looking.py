@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pacsnode.cli.application import AsJson, Config, Home, console, fail, print_json, settings_from
+from pacsnode.cli.application import (
+    AsJson,
+    Config,
+    Home,
+    archive_of,
+    console,
+    fail,
+    print_json,
+    settings_from,
+)
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code
@@ -28,12 +37,7 @@ STATES = (
 
 def node_archive(config: Path | None, home: Path | None) -> "Archive":
     """The archive of a node, which may be running; a folder without one is an error."""
-    from storage.archive import Archive
-
-    root = settings_from(config, home).home / "archive"
-    if not root.is_dir():
-        fail(f"{root} holds no archive: is this the node's home? (--home, or the setting home)")
-    return Archive.open(root, check=False)
+    return archive_of(settings_from(config, home))
 
 
 def status(config: Config = None, home: Home = None, as_json: AsJson = False) -> None:

@@ -1,5 +1,6 @@
 """A kept Part 10 file on its way out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,19 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
 
 LITTLE_ENDIAN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The last document in another class, for who takes it in no class before.
+
+    It goes with what the last one refers to, unless it `stands_alone`. `make` makes it, or finds
+    it made, and keeps it.
+    """
+
+    sop_class_uid: UID
+    stands_alone: bool
+    make: Callable[[], Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +60,15 @@ def outgoing(path: Path) -> Outgoing:
         ) from exc
     except OSError as exc:
         raise DeliveryFailed(f"Cannot read {path.name}: {exc.strerror}") from exc
+
+
+def told(one: Outgoing, outcome: str, *, reason: int | None = None, instead_of: str = "") -> (
+    dict[str, str]
+):  # fmt: skip
+    """What became of a document at a destination, for the journal."""
+    answer = {"sop_instance_uid": str(one.sop_instance_uid), "outcome": outcome}
+    if reason is not None:
+        answer["reason"] = f"0x{reason:04X}"
+    if instead_of:
+        answer |= {"sop_class_uid": str(one.sop_class_uid), "instead_of": instead_of}
+    return answer

@@ -5,6 +5,7 @@ The codes are the same (PS3.4 table B.2-1, PS3.7 annex C, PS3.18 table I.2-2).
 
 ALREADY_THERE = 0x0111  # our UIDs are derived: what has this UID is what we sent before
 ATTRIBUTE_LIST_WARNING = 0x0107
+CLASS_REFUSED = frozenset({0x0118, 0x0122})  # another class may be taken
 
 _NEEDS_A_PERSON = {
     0x0105: "no such attribute", 0x0106: "an attribute value it calls invalid",

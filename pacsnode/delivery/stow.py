@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,19 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 
 from pacsnode.addresses import WebDestination
-from pacsnode.delivery.outgoing import Outgoing, outgoing
-from pacsnode.delivery.statuses import ALREADY_THERE, ASK_ITS_LOG, needs_a_person
-from pacsnode.errors import DeliveryFailed, DeliveryRejected
+from pacsnode.delivery.outgoing import Other, Outgoing, outgoing
+from pacsnode.delivery.statuses import (
+    ALREADY_THERE,
+    ASK_ITS_LOG,
+    CLASS_REFUSED,
+    needs_a_person,
+)
+from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerRefused
 from pacsnode.web_peer import ROOT, Answer, Conversation, by_status, conversation
 
 OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
 TELLS_OF_EACH = frozenset({OK, ACCEPTED, BAD_REQUEST, CONFLICT})  # PS3.18 table 10.5.3-1
+WRONG = ("refused", "not now")
 SAY_ALREADY_THERE = frozenset({ALREADY_THERE, 0xB00E})  # the latter of Azure's DICOM service
 
 REFERENCED, FAILED = "00081199", "00081198"  # Referenced SOP Sequence, Failed SOP Sequence
@@ -54,23 +60,81 @@ class WebProbe:
     elapsed_s: float
 
 
-def send(paths: Sequence[Path], destination: WebDestination) -> list[dict[str, str]]:
+def send(
+    paths: Sequence[Path],
+    destination: WebDestination,
+    *,
+    others: Sequence[Other] = (),
+    extras: Sequence[Path] = (),
+) -> list[dict[str, str]]:
     """Store every file at the destination; gives what became of each there.
 
-    Raises as C-STORE does: PeerFailed where another try may work, PeerRefused, with the fix,
-    where not. To send again what has arrived is harmless.
+    Where the answer refuses the class of the last one, the first of `others` that is taken goes in
+    its place; `extras` follow, and are left out where they are refused. Raises as C-STORE does:
+    PeerFailed where another try may work, PeerRefused, with the fix, where not. To send again what
+    has arrived is harmless.
     """
     files = [outgoing(path) for path in paths]
     with conversation(destination) as peer:
-        answer = peer.store([dcmread(one.path) for one in files])
-        if answer.status not in TELLS_OF_EACH:
-            raise by_status(destination.url, answer.status, REFUSALS)
-        told = _Told(answer)
-        verdicts = [_judge(one, told, answer.status, peer, destination) for one in files]
-    answers = [verdict.in_words() for verdict in verdicts]
-    wrong = [verdict for verdict in verdicts if verdict.outcome in ("refused", "not now")]
+        verdicts = _in_its_place(_stored(files, peer, destination), others, peer, destination)
+        _raise_if_wrong(verdicts, destination)
+        if extras:
+            verdicts += _extras([outgoing(path) for path in extras], peer, destination)
+            _raise_if_wrong([one for one in verdicts if one.outcome == "not now"], destination)
+    return [verdict.in_words() for verdict in verdicts]
+
+
+def _stored(
+    files: Sequence[Outgoing], peer: Conversation, destination: WebDestination
+) -> list["_Verdict"]:
+    answer = peer.store([dcmread(one.path) for one in files])
+    if answer.status not in TELLS_OF_EACH:
+        raise by_status(destination.url, answer.status, REFUSALS)
+    told = _Told(answer)
+    return [_judge(one, told, answer.status, peer, destination) for one in files]
+
+
+def _in_its_place(
+    verdicts: list["_Verdict"],
+    others: Sequence[Other],
+    peer: Conversation,
+    destination: WebDestination,
+) -> list["_Verdict"]:
+    """The verdicts, with one of `others` in the place of the last where its class is refused."""
+    *companions, last = verdicts
+    refused = last
+    for other in others:
+        if not refused.is_of_class:
+            break
+        if not other.stands_alone and any(one.is_of_class for one in companions):
+            continue
+        (verdict,) = _stored([outgoing(other.make())], peer, destination)
+        refused = replace(
+            verdict, instead_of=last.sop_instance_uid, sop_class_uid=str(other.sop_class_uid)
+        )
+        if other.stands_alone and verdict.outcome not in WRONG:
+            companions = [
+                replace(one, outcome="not taken") if one.is_of_class else one for one in companions
+            ]
+    # that all were refused is told of the report itself
+    return [*companions, last if refused.is_of_class else refused]
+
+
+def _extras(
+    files: Sequence[Outgoing], peer: Conversation, destination: WebDestination
+) -> list["_Verdict"]:
+    """They are sent when the report is there, which no refusal of theirs takes back."""
+    try:
+        return _stored(files, peer, destination)
+    except PeerRefused:
+        return [_Verdict(str(one.sop_instance_uid), "refused") for one in files]
+
+
+def _raise_if_wrong(verdicts: Sequence["_Verdict"], destination: WebDestination) -> None:
+    wrong = [verdict for verdict in verdicts if verdict.outcome in WRONG]
     if not wrong:
-        return answers
+        return
+    answers = [verdict.in_words() for verdict in verdicts]
     worst = next((verdict for verdict in wrong if verdict.outcome == "refused"), wrong[0])
     sentence = f"{destination.address} {worst.sentence}"
     if worst.fix is None:
@@ -101,13 +165,23 @@ def probe(destination: WebDestination) -> WebProbe:
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     sop_instance_uid: str
-    outcome: str  # "stored", "stored with a warning", "already there", "refused", "not now"
+    # "stored", "stored with a warning", "already there", "not taken", "refused", "not now"
+    outcome: str
     sentence: str = ""
     reason: int | None = None  # warning (0008,1196) or failure (0008,1197)
     fix: str | None = None
+    instead_of: str = ""  # the SOP Instance UID of the report it stands for
+    sop_class_uid: str = ""
+
+    @property
+    def is_of_class(self) -> bool:
+        """Whether it is the class that is refused, and no fault of the instance."""
+        return self.outcome == "refused" and self.reason in CLASS_REFUSED
 
     def in_words(self) -> dict[str, str]:
         told = {"sop_instance_uid": self.sop_instance_uid, "outcome": self.outcome}
+        if self.instead_of:
+            told |= {"sop_class_uid": self.sop_class_uid, "instead_of": self.instead_of}
         return told if self.reason is None else told | {"reason": f"0x{self.reason:04X}"}
 
 

@@ -1,11 +1,14 @@
 """One try to bring documents to a destination."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydicom import dcmread
+from pydicom.uid import UID
 
+from engine.errors import EngineError
+from pacsnode import log
 from pacsnode.addresses import AnyDestination, WebDestination
 from pacsnode.delivery import cstore, stow
 from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
@@ -13,9 +16,13 @@ from pacsnode.jobs import withholding
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.orders import DeliveryOrder, Sent
+from pacsnode.jobs.other_forms import others_of, predecessors_of
+from pacsnode.jobs.pictures import kept_key_images
 from storage.errors import StorageError
 
 Outcome = Literal["delivered", "again", "parked", "held", "shadowed", "stopped", "cancelled"]
+
+REPORT = "Comprehensive 3D SR"
 Answered = Mapping[str, str]  # of one document: its UID, what became of it, the peer's reason
 
 
@@ -42,10 +49,10 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
         withheld = withholding.reason_not_to_send(lines, order, destination.mode)
         if withheld is not None:
             return _sent(withheld)
-        for earlier in _predecessors(paths[-1]):
+        for earlier in predecessors_of(paths[-1]):
             if withholding.goes_first(lines, earlier, destination.name):
                 return _sent("again", f"The report {earlier}, which this one replaces, goes first.")
-        answers = _send(paths, destination, desk.settings.listen.ae_title)
+        answers, remarks = _send(paths, destination, desk)
     except PeerRefused as exc:
         answers = exc.answers if isinstance(exc, DeliveryRejected) else ()
         return _sent("parked", str(exc), f"To fix: {exc.fix}", answers=answers)
@@ -55,35 +62,47 @@ def bring(order: DeliveryOrder, desk: Desk) -> Sent:
     except Exception as exc:  # noqa: BLE001 the delivery step: a study is never lost to a defect
         return _sent("again", f"The program failed while sending: {type(exc).__name__}.")
     reach("sent")
-    return _sent("delivered", *_remarks(answers), answers=answers)
+    return _sent("delivered", *_remarks(answers), *remarks, answers=answers)
 
 
 def _send(
-    paths: Sequence[Path], destination: AnyDestination, calling_ae: str
-) -> Sequence[Answered]:
+    paths: Sequence[Path], destination: AnyDestination, desk: Desk
+) -> tuple[Sequence[Answered], list[str]]:
+    """What was said of each document, and what to say beside it."""
+    others = others_of(paths[-1], destination.fallback, desk)
+    extras, remarks = _pictures(paths[-1], destination, desk)
     if isinstance(destination, WebDestination):
-        return stow.send(paths, destination)
-    cstore.send(paths, destination, calling_ae)
-    return []  # it raises unless every status is a success
+        return stow.send(paths, destination, others=others, extras=extras), remarks
+    title = desk.settings.listen.ae_title
+    return cstore.send(paths, destination, title, others=others, extras=extras), remarks
 
 
-def _remarks(answers: Sequence[Answered]) -> list[str]:
-    return [
-        f"{answer['sop_instance_uid']}: {answer['outcome']}."
-        for answer in answers
-        if answer["outcome"] != "stored"
-    ]
+def _pictures(
+    sr: Path, destination: AnyDestination, desk: Desk
+) -> tuple[list[Path], list[str]]:  # fmt: skip
+    """The key images a destination wants, or why there are none: the report goes without."""
+    if not destination.key_images:
+        return [], []
+    try:
+        return kept_key_images(sr, desk.archive, desk.settings), []
+    except (EngineError, StorageError) as exc:
+        if exc.retryable:
+            raise DeliveryFailed(f"The key images cannot be drawn now: {exc}") from exc
+        why = str(exc)
+    except Exception as exc:  # noqa: BLE001 the delivery step: no picture holds back its report
+        why = f"the program failed, {type(exc).__name__} at {log.where(exc)}."
+    log.event("key-images-not-drawn", level=logging.WARNING, reason=why)
+    return [], [f"It got no key images: {why}"]
 
 
-def _predecessors(sr: Path) -> list[str]:
-    """The documents that an SR takes the place of."""
-    document = dcmread(sr, specific_tags=["PredecessorDocumentsSequence"])
-    return [
-        str(item.ReferencedSOPInstanceUID)
-        for study in document.get("PredecessorDocumentsSequence", ())
-        for series in study.ReferencedSeriesSequence
-        for item in series.ReferencedSOPSequence
-    ]
+def _remarks(answers: Sequence[Answered]) -> Iterator[str]:
+    for answer in answers:
+        uid, outcome = answer["sop_instance_uid"], answer["outcome"]
+        if "instead_of" in answer:
+            named = UID(answer["sop_class_uid"]).name.removesuffix(" Storage")
+            yield f"It takes no {REPORT} and got the report as {named}, {uid}: {outcome}."
+        elif outcome != "stored":
+            yield f"{uid}: {outcome}."
 
 
 def _sent(

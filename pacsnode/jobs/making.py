@@ -1,6 +1,5 @@
 """One report made, checked and kept: the heavy step."""
 
-import io
 import os
 import sys
 import threading
@@ -10,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydicom import Dataset, dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
 from engine.case import Case
 from engine.errors import EngineError, ModelFault
@@ -22,6 +20,7 @@ from pacsnode.assembly.ours import is_ours
 from pacsnode.jobs import journal
 from pacsnode.jobs.describers import Absent, writes_with_a_model
 from pacsnode.jobs.desk import Desk
+from pacsnode.jobs.encoding import encoded
 from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.judging import judged_document
 from pacsnode.jobs.keeping import keep_raw_words
@@ -161,7 +160,11 @@ def _last_report(mask: str, own: str, archive: Archive) -> Instance | None:
     if uid is not None:
         return archive.instance(uid)
     # the journal is silent or lost, but the reports themselves are in the archive
-    reports = [one for one in archive.reports_of(mask) if is_ours(one)]
+    reports = [
+        one
+        for one in archive.reports_of(mask)
+        if is_ours(one) and one.sop_class_uid == Comprehensive3DSRStorage
+    ]
     others = [one for one in reports if one.sop_instance_uid != own]
     return max(others, key=lambda one: one.received_at, default=None)
 
@@ -183,14 +186,6 @@ def _keep(document: bytes, desk: Desk) -> None:
         transfer_syntax_uid=str(ExplicitVRLittleEndian),
         calling_ae=desk.settings.listen.ae_title,
     )
-
-
-def encoded(dataset: Dataset) -> bytes:
-    """The dataset alone, without preamble and group 0002, in Explicit VR Little Endian."""
-    bare = Dataset({tag: element for tag, element in dataset.items() if tag.group > 2})
-    buffer = io.BytesIO()
-    dcmwrite(buffer, bare, implicit_vr=False, little_endian=True)
-    return buffer.getvalue()
 
 
 def _made(documents: list[str]) -> Made:

@@ -81,7 +81,7 @@ def _place(error: BaseException) -> str:
 def _report(order: Order, describer: Describer) -> dict[str, Any]:
     # heavy: in the process that reports
     from engine.pipeline import lesion_records_of, raw_words_of, report_case
-    from pacsnode.jobs.making import encoded
+    from pacsnode.jobs.encoding import encoded
 
     case = Case(order.pet, order.ct, order.mask, order.lesion_numbers, order.label_maps)
     documents = report_case(

@@ -1,5 +1,6 @@
 """Settings: what wins, what is refused in which words, and that every key is documented."""
 
+import json
 import os
 import types
 from collections.abc import Iterator
@@ -226,6 +227,9 @@ def _type(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(annotation))
     if get_origin(annotation) is tuple:
+        inner = get_args(annotation)[0]
+        if get_origin(inner) is Literal:
+            return f"list of {_type(inner)}"
         return "list of tables" if _models(annotation) else "list of text"
     if get_origin(annotation) is Annotated and "file" in annotation.__metadata__:
         return "file"
@@ -242,6 +246,8 @@ def _default(value: Any) -> str:
         return "required"
     if value is None or value == ():
         return "none"
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
