@@ -177,6 +177,12 @@ SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+# how a status is counted
+REASONS = {
+    OUT_OF_RESOURCES: "out-of-resources",
+    MISMATCH: "mismatch",
+    CANNOT_UNDERSTAND: "cannot-understand",
+}
 
 
 def status_for(error: Exception) -> int:

@@ -15,9 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import Unreadable
 from pacsnode import log
+from pacsnode.monitoring.telling import Monitor, Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
 from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.health import Health
 from pacsnode.web.media import (
     DICOM,
     DICOM_JSON,
@@ -52,14 +54,15 @@ HEADERS: Final = {
 }
 
 
-def application(archive: Archive, settings: Settings) -> Starlette:
+def application(archive: Archive, settings: Settings, node: Node | None = None) -> Starlette:
     """The whole web side of a node."""
+    node = node or Node.alone()
     bounds = Bounds(
         object_bytes=settings.listen.maximum_object_mb << 20,
         request_bytes=settings.web.maximum_request_mb << 20,
         silence_s=settings.web.network_timeout_s,
     )
-    store = Store(archive, settings.home, bounds, settings.listen.other_objects)
+    store = Store(archive, settings.home, bounds, settings.listen.other_objects, node.tallies)
     resources = [
         *_storing(store),
         *_searching(Searching(archive)),
@@ -68,8 +71,9 @@ def application(archive: Archive, settings: Settings) -> Starlette:
     ]
     told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
     routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
+    health = Health(Monitor(archive, settings, node))
     return Starlette(
-        routes=[told, Mount(ROOT, routes=routes)],
+        routes=[*health.routes, told, Mount(ROOT, routes=routes)],
         middleware=[Middleware(_Guard)],
         exception_handlers={
             Refusal: _on_refusal,

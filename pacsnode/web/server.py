@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacsnode import log
 from pacsnode.errors import BadSettings
+from pacsnode.monitoring.telling import Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT
 from pacsnode.web.application import application
@@ -27,11 +28,11 @@ MOST_HEADER_BYTES: Final = 1 << 16  # a query may list many UIDs
 class WebServer:
     """Serves DICOMweb from `start` to `stop`."""
 
-    def __init__(self, archive: Archive, settings: Settings) -> None:
+    def __init__(self, archive: Archive, settings: Settings, node: Node | None = None) -> None:
         self._web = settings.web
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(archive, settings),
+                application(archive, settings, node),
                 lifespan="off",
                 ws="none",
                 log_config=None,
