@@ -5,7 +5,6 @@ UIDs are kept as hashes in memory, and nowhere told.
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,8 +16,13 @@ from storage.archive import Archive
 from storage.records import Decision
 
 AT_ONCE: Final = 2000  # lines of one read
-POSTPONED: Final = "delivery-postponed"
-OUTCOMES: Final = {DELIVERED_TO: "delivered", PARKED: "parked", POSTPONED: "postponed"}
+OUTCOMES: Final = {
+    DELIVERED_TO: "delivered", PARKED: "parked", "delivery-postponed": "postponed",
+    # where persons or modes decide: nothing of ours waits
+    "delivery-held": "held", "delivery-shadowed": "shadowed", "delivery-stopped": "stopped",
+}  # fmt: skip
+STAGES: Final = ("waiting", "ready", "running")  # of a mask, before its report is made
+CANCELLED: Final = "cancelled"  # the state of a mask that a person wants nothing more done about
 MOST_DESTINATIONS: Final = 100  # names that the settings no longer have
 
 Key = int  # hash of UIDs
@@ -52,6 +56,16 @@ class UnderWay:
     since_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A report that a destination is still to get: of which mask and study, since when."""
+
+    destination: str
+    mask: Key
+    study: Key
+    since_s: float
+
+
 class Fold:
     """What the journal comes to; `read` brings it up to date."""
 
@@ -63,7 +77,7 @@ class Fold:
         self._began = datetime.now(UTC)
         self._standing: dict[Key, tuple[str, str]] = {}
         self._sent: dict[Key, str] = {}  # last outcome of a report at a destination
-        self._owed: dict[Key, str] = {}  # destination of a report that it is still to get
+        self.owed: dict[Key, Owed] = {}  # by report and destination
         self._made: set[Key] = set()
         self._ordered: dict[Key, datetime] = {}  # when a report under way was found ready
         self.masks: Counter[tuple[str, str]] = Counter()
@@ -86,11 +100,6 @@ class Fold:
                 return True
             if time.monotonic() > deadline:
                 return False
-
-    @property
-    def deliveries_waiting(self) -> Mapping[str, int]:
-        """Reports that a destination is still to get, by its name."""
-        return Counter(self._owed.values())
 
     def _add(self, line: Decision) -> None:
         self._stand(line)
@@ -118,12 +127,13 @@ class Fold:
         self.failed.pop(key, None)
         if line.state == "failed":
             self.failed[key] = study
-        stage = _stage_of(line)
+        elif line.state == CANCELLED:
+            self.owed = {report: one for report, one in self.owed.items() if one.mask != key}
         earlier = self.under_way.pop(key, None)
-        if stage is not None:
-            stays = earlier is not None and earlier.stage == stage
+        if line.state in STAGES:
+            stays = earlier is not None and earlier.stage == line.state
             since_s = earlier.since_s if earlier and stays else line.decided_at.timestamp()
-            self.under_way[key] = UnderWay(stage, study, since_s)
+            self.under_way[key] = UnderWay(line.state, study, since_s)
 
     def _report(self, seed: str, line: Decision) -> None:
         if hash(seed) in self._made:
@@ -134,7 +144,7 @@ class Fold:
         self.seconds += float(line.facts.get("elapsed_s", 0.0))
         for name in line.facts.get("destinations", ()):
             if hash((seed, name)) not in self._sent:
-                self._owed[hash((seed, name))] = self._names.of(name)
+                self._owe(seed, name, line)
         if not line.facts.get("destinations"):
             self._ordered.pop(hash(seed), None)
 
@@ -148,12 +158,19 @@ class Fold:
         told = self._names.of(name)
         self.deliveries[told, outcome] += 1
         if outcome == "postponed":
+            self._owe(seed, name, line)
             return
-        self._owed.pop(key, None)
+        self.owed.pop(key, None)
         if outcome == "delivered" and line.decided_at >= self._began:
             self.latency[told].observe(self._latency_s(seed, line))
-        if not any(hash((seed, each)) in self._owed for each in line.facts["destinations"]):
+        if not any(hash((seed, each)) in self.owed for each in line.facts["destinations"]):
             self._ordered.pop(hash(seed), None)
+
+    def _owe(self, seed: str, name: str, line: Decision) -> None:
+        mask = hash((line.study_instance_uid, line.mask_instance_uid))
+        study = hash(line.study_instance_uid)
+        owed = Owed(self._names.of(name), mask, study, line.decided_at.timestamp())
+        self.owed.setdefault(hash((seed, name)), owed)
 
     def _latency_s(self, seed: str, line: Decision) -> float:
         """Since the last object of the study that the report could be made of."""
@@ -163,12 +180,3 @@ class Fold:
         )
         since = last or ordered_at
         return max(0.0, (line.decided_at - since).total_seconds())
-
-
-def _stage_of(line: Decision) -> str | None:
-    """Where a mask waits for something of ours; None where it does not."""
-    if line.state in ("waiting", "ready", "running"):
-        return line.state
-    if line.state == "reported" and line.facts.get("destinations"):
-        return "delivering"
-    return None

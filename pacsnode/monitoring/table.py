@@ -61,7 +61,7 @@ METRICS: Final = (
     ),
     Metric(
         "pacsnode_queue_length", "gauge", "journal",
-        "Masks in a stage; of arrived nothing is told", ("stage",),
+        "Masks in a stage, and deliveries; of arrived nothing is told", ("stage",),
     ),
     Metric(
         "pacsnode_studies_stuck", "gauge", "journal",
@@ -80,7 +80,7 @@ METRICS: Final = (
     ),
     Metric(
         "pacsnode_deliveries", "counter", "journal",
-        "Deliveries by destination and outcome: delivered, postponed (at the first try), parked",
+        "Deliveries by destination and outcome; postponed is counted at the first try alone",
         ("destination", "outcome"),
     ),
     Metric(

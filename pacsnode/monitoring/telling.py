@@ -148,6 +148,7 @@ class Monitor(Collector):
             return
         yield "pacsnode_queue_age_seconds", self._ages(unread_since_s)
         lengths = Counter(one.stage for one in fold.under_way.values())
+        lengths["delivering"] = len(fold.owed)
         yield "pacsnode_queue_length", {(stage,): lengths[stage] for stage in STAGES[1:]}
         yield "pacsnode_studies_stuck", self._stuck()
         yield "pacsnode_masks", {labels: n for labels, n in fold.masks.items() if n}
@@ -156,7 +157,7 @@ class Monitor(Collector):
         yield "pacsnode_reporting_seconds", {(): fold.seconds}
         yield "pacsnode_deliveries", Counter(fold.deliveries)
         named = {each.name: 0 for each in self._settings.destinations}
-        waiting = named | dict(fold.deliveries_waiting)
+        waiting = named | Counter(one.destination for one in fold.owed.values())
         yield "pacsnode_deliveries_waiting", {(name,): n for name, n in waiting.items()}
         yield (
             "pacsnode_report_latency_seconds",
@@ -168,6 +169,8 @@ class Monitor(Collector):
         since_s = dict.fromkeys(STAGES, now_s)
         for one in self._fold.under_way.values():
             since_s[one.stage] = min(since_s[one.stage], one.since_s)
+        for owed in self._fold.owed.values():
+            since_s["delivering"] = min(since_s["delivering"], owed.since_s)
         if unread_since_s is not None:
             since_s["arrived"] = min(now_s, unread_since_s)
         return {(stage,): max(0.0, now_s - began_s) for stage, began_s in since_s.items()}
@@ -177,6 +180,9 @@ class Monitor(Collector):
         studies: dict[str, set[int]] = {"failed": set(self._fold.failed.values())}
         for stage in STAGES[1:]:
             studies[stage] = set()
+        for owed in self._fold.owed.values():
+            if now_s - owed.since_s > STUCK_AFTER_S:
+                studies["delivering"].add(owed.study)
         for one in self._fold.under_way.values():
             explained_s = self._settings.assembly.quiet_s if one.stage == "waiting" else 0.0
             if now_s - one.since_s > STUCK_AFTER_S + explained_s:

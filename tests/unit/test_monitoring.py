@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -66,14 +66,14 @@ def samples(text: bytes) -> Mapping[tuple[str, ...], float]:
 
 def write(
     archive: Archive,
-    state: CaseState,
+    state: str,
     code: str,
     ago_s: float = 0,
     mask: str | None = "1.2.3",
     **facts: Any,
 ) -> None:
     at = datetime.now(UTC) - timedelta(seconds=ago_s)
-    archive.write_down(Decision(STUDY, mask, state, code, (), at, facts))
+    archive.write_down(Decision(STUDY, mask, cast(CaseState, state), code, (), at, facts))
 
 
 def test_a_stage_is_as_old_as_its_oldest_mask_has_been_in_it(
@@ -136,6 +136,24 @@ def test_a_repeated_line_counts_once(archive: Archive, tmp_path: Path) -> None:
         assert told["pacsnode_deliveries_total", "pacs", outcome] == 1
     assert told["pacsnode_deliveries_waiting", "pacs"] == 0
     assert told["pacsnode_studies_stuck", "failed"] == 1
+
+
+def test_what_a_person_holds_or_cancels_waits_for_nothing_of_ours(
+    archive: Archive, tmp_path: Path
+) -> None:
+    two = {"destinations": ["pacs", "cloud"], "sr": "1.2.9"}
+    write(archive, "reported", "reported", 4000, seed="a", **two)
+    told = numbers(archive, tmp_path)
+    assert told["pacsnode_queue_length", "delivering"] == 2
+    assert told["pacsnode_studies_stuck", "delivering"] == 1
+    assert told["pacsnode_queue_age_seconds", "delivering"] == pytest.approx(4000, abs=5)
+    write(archive, "reported", "delivery-held", 3000, seed="a", destination="cloud", **two)
+    assert ("pacsnode_deliveries_waiting", "cloud") not in numbers(archive, tmp_path)
+    write(archive, "cancelled", "cancelled", 2000)
+    told = numbers(archive, tmp_path)
+    assert told["pacsnode_queue_length", "delivering"] == 0
+    assert told["pacsnode_studies_stuck", "delivering"] == 0
+    assert told["pacsnode_deliveries_total", "cloud", "held"] == 1
 
 
 def test_latency_is_counted_from_the_last_object_before_the_report(
