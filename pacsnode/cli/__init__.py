@@ -3,6 +3,7 @@
 from pacsnode.cli import (
     benching,
     checking,
+    conforming,
     datasets,
     evaluating,
     looking,
@@ -16,7 +17,8 @@ from pacsnode.cli.application import app, main, version
 for command in (
     running.serve, running.worker, running.replay, running.demo,
     looking.status, looking.why, checking.check, looking.reindex, looking.show, benching.bench,
-    evaluating.evaluate, making.phantom, training.train, version,
+    evaluating.evaluate, making.phantom, training.train,
+    conforming.conformance, version,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(modelling.model)

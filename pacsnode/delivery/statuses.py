@@ -6,7 +6,7 @@ The codes are the same (PS3.4 table B.2-1, PS3.7 annex C, PS3.18 table I.2-2).
 ALREADY_THERE = 0x0111  # our UIDs are derived: what has this UID is what we sent before
 ATTRIBUTE_LIST_WARNING = 0x0107
 
-_NEEDS_A_PERSON = {
+NEEDS_A_PERSON = {
     0x0105: "no such attribute", 0x0106: "an attribute value it calls invalid",
     0x0117: "a SOP Instance UID it calls invalid", 0x0118: "no such SOP class",
     0x0119: "a class or instance that conflict", 0x0120: "a missing attribute",
@@ -22,7 +22,7 @@ ASK_ITS_LOG = (
 
 def needs_a_person(status: int) -> str | None:
     """What it means where only a person can help; None where another try may."""
-    meaning = _NEEDS_A_PERSON.get(status)
+    meaning = NEEDS_A_PERSON.get(status)
     if meaning is None and status >> 8 == 0xA9:
         meaning = "that the object does not match its SOP class"
     elif meaning is None and status >> 12 == 0xC:

@@ -127,7 +127,7 @@ class Fold:
         self.failed.pop(key, None)
         if line.state == "failed":
             self.failed[key] = study
-        elif line.state == CANCELLED:
+        elif str(line.state) == CANCELLED:
             self.owed = {report: one for report, one in self.owed.items() if one.mask != key}
         earlier = self.under_way.pop(key, None)
         if line.state in STAGES:

@@ -1,7 +1,6 @@
 """Which resource is answered by whom, and what every answer carries."""
 
 import logging
-from collections.abc import Iterator
 from typing import Final
 
 from starlette.applications import Starlette
@@ -18,33 +17,20 @@ from pacsnode import log
 from pacsnode.monitoring.telling import Monitor, Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
-from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.capabilities import Capabilities
 from pacsnode.web.health import Health
-from pacsnode.web.media import (
-    DICOM,
-    DICOM_JSON,
-    JPEG,
-    JSON,
-    OCTETS,
-    OF_SYNTAX,
-    PNG,
-    RELATED,
-)
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
 from pacsnode.web.searching import Searching
 from pacsnode.web.spool import Bounds
+from pacsnode.web.statement.page import CONFORMANCE_PAGE
 from pacsnode.web.storing import Store
+from pacsnode.web.table import Answering, resources
 from pacsnode.web_section import is_loopback
 from storage.archive import Archive
 from storage.errors import StorageError
 
-STUDY: Final = "/studies/{study}"
-SERIES: Final = f"{STUDY}/series/{{series}}"
-INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
-FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
-IN_JSON: Final = (DICOM_JSON, JSON)
 HEADERS: Final = {
     "Cache-Control": "no-store",  # a browser's cache is no place for patients
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -63,17 +49,12 @@ def application(archive: Archive, settings: Settings, node: Node | None = None) 
         silence_s=settings.web.network_timeout_s,
     )
     store = Store(archive, settings.home, bounds, settings.listen.other_objects, node.tallies)
-    resources = [
-        *_storing(store),
-        *_searching(Searching(archive)),
-        *_retrieving(Retrieve(archive)),
-        *_rendering(Rendering(archive)),
-    ]
-    told = Route(ROOT, Capabilities(resources).answer, methods=["GET", "OPTIONS"])
-    routes = [Route(one.path, one.answer, methods=[one.method]) for one in resources]
+    told_of = resources(Answering(store, Searching(archive), Retrieve(archive), Rendering(archive)))
+    told = Route(ROOT, Capabilities(told_of).answer, methods=["GET", "OPTIONS"])
+    routes = [Route(one.path, one.answer, methods=[one.method]) for one in told_of]
     health = Health(Monitor(archive, settings, node))
     return Starlette(
-        routes=[*health.routes, told, Mount(ROOT, routes=routes)],
+        routes=[*health.routes, CONFORMANCE_PAGE, told, Mount(ROOT, routes=routes)],
         middleware=[Middleware(_Guard)],
         exception_handlers={
             Refusal: _on_refusal,
@@ -83,39 +64,6 @@ def application(archive: Archive, settings: Settings, node: Node | None = None) 
             Exception: _on_fault,
         },
     )
-
-
-def _storing(store: Store) -> Iterator[Resource]:
-    for path in ("/studies", STUDY):
-        yield Resource(path, "POST", "Store Instances", IN_JSON, store.answer)
-
-
-def _searching(search: Searching) -> Iterator[Resource]:
-    yield Resource("/studies", "GET", "Search Studies", IN_JSON, search.studies)
-    for path in ("/series", f"{STUDY}/series"):
-        yield Resource(path, "GET", "Search Series", IN_JSON, search.series)
-    for path in ("/instances", f"{STUDY}/instances", f"{SERIES}/instances"):
-        yield Resource(path, "GET", "Search Instances", IN_JSON, search.instances)
-
-
-def _retrieving(retrieve: Retrieve) -> Iterator[Resource]:
-    files = (f'{RELATED}; type="{DICOM}"',)
-    pixels = tuple(f'{RELATED}; type="{kind}"' for kind in (OCTETS, *sorted({*OF_SYNTAX.values()})))
-    for path in (STUDY, SERIES, INSTANCE):
-        alone = (DICOM,) if path == INSTANCE else ()
-        yield Resource(path, "GET", "Retrieve Instances", files + alone, retrieve.instances)
-        yield Resource(f"{path}/metadata", "GET", "Retrieve Metadata", IN_JSON, retrieve.metadata)
-    yield Resource(FRAMES, "GET", "Retrieve Frames", pixels, retrieve.frames)
-    bulk = f"{INSTANCE}/bulkdata/{{path:path}}"
-    yield Resource(bulk, "GET", "Retrieve Bulk Data", pixels, retrieve.bulk)
-
-
-def _rendering(rendering: Rendering) -> Iterator[Resource]:
-    kinds = (JPEG, PNG)
-    for path in (INSTANCE, FRAMES):
-        yield Resource(f"{path}/rendered", "GET", "Retrieve Rendered", kinds, rendering.rendered)
-    for path in (STUDY, SERIES, INSTANCE, FRAMES):
-        yield Resource(f"{path}/thumbnail", "GET", "Retrieve Thumbnail", kinds, rendering.thumbnail)
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from pacsnode.monitoring.table import BY_NAME, METRICS, sample_names
 from pacsnode.node import Node
 from pacsnode.settings import Settings
 from pacsnode.web.health import OPEN_ON_LOOPBACK
+from pacsnode.web.statement import as_html, statement
 from tests.encoded import encoded, part10_bytes
 from tests.makers import make_ct, save
 from tests.peers import LOOPBACK, Receiver, echoscu, storescu, wait_until
@@ -181,6 +182,12 @@ def test_both_formats_are_what_parsers_expect_and_tell_the_table_alone(watched: 
         bucket = {"le"} if family.type == "histogram" else set()
         for sample in family.samples:
             assert set(sample.labels) <= {*BY_NAME[name].labels} | bucket
+
+
+def test_the_conformance_statement_is_served_as_a_page(watched: Watched) -> None:
+    status, kind, text = watched.get("/conformance")
+    assert (status, kind.partition(";")[0]) == (200, "text/html")
+    assert text == as_html(statement())
 
 
 def test_no_uid_and_no_patient_is_told(watched: Watched) -> None:
