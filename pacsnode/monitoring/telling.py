@@ -1,4 +1,4 @@
-"""The numbers of the table, gathered when they are asked for, a few seconds old at most."""
+"""The numbers of the table, gathered when they are asked for, a second old at most."""
 
 import shutil
 import threading
@@ -33,7 +33,7 @@ from pacsnode.tallies import Labels, Tallies
 from storage.archive import Archive
 from storage.errors import StorageError
 
-LASTS_S: Final = 2.0  # what was read is told again for so long
+LASTS_S: Final = 1.0  # what was read is told again for so long
 READS_FOR_S: Final = 4.0  # of the journal, in one scrape: Prometheus waits for ten
 STAGES: Final = ("arrived", "waiting", "ready", "running", "delivering")
 STUCK_AFTER_S: Final = 3600.0

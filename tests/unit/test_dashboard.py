@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,3 +94,22 @@ def test_rules_have_what_prometheus_and_a_person_want() -> None:
         for label in re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])):
             metrics = re.findall(r"pacsnode_\w+", rule["expr"])
             assert all(label in LABELS[metric] for metric in metrics[:1]), rule["alert"]
+
+
+def test_promtool_takes_every_rule_and_every_query(tmp_path: Path) -> None:
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed: Debian's package prometheus")
+    of_panels = [
+        {"record": f"panel:{number}", "expr": re.sub(r"\$\w+", ".*", query)}
+        for number, (_, query) in enumerate(_queries())
+        if not query.startswith("label_values")
+    ]
+    queries = tmp_path / "queries.yaml"
+    queries.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": of_panels}]}))
+    checked = subprocess.run(
+        [program, "check", "rules", str(queries), str(DEPLOY / "alerts.yaml")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(_rules())} rules found" in checked.stdout

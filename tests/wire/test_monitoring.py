@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -182,6 +184,18 @@ def test_both_formats_are_what_parsers_expect_and_tell_the_table_alone(watched: 
         bucket = {"le"} if family.type == "histogram" else set()
         for sample in family.samples:
             assert set(sample.labels) <= {*BY_NAME[name].labels} | bucket
+
+
+def test_promtool_finds_nothing_to_say(watched: Watched) -> None:
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed: Debian's package prometheus")
+    text = watched.get("/metrics")[2]
+    said = subprocess.run(
+        [program, "check", "metrics"],
+        input=text, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
 
 
 def test_the_conformance_statement_is_served_as_a_page(watched: Watched) -> None:
