@@ -18,6 +18,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.intake.association import Listener
 from pacsnode.jobs.model_status import read_model_status
 from pacsnode.settings import Settings
+from pacsnode.tallies import Tallies
 from pacsnode.worker import REFUSED
 from storage.archive import Archive
 
@@ -71,9 +72,10 @@ class Node:
         reserve_bytes = self._settings.listen.free_space_reserve_mb << 20
         self._archive = Archive.open(home / "archive", reserve_bytes=reserve_bytes)
         try:
-            self._listener = Listener(self._archive, self._settings.listen)
+            tallies = Tallies(peer.ae_title for peer in self._settings.listen.peers)
+            self._listener = Listener(self._archive, self._settings.listen, tallies)
             self._listener.start()
-            self._start_web(self._archive)
+            self._start_web(self._archive, self._listener, tallies)
         except BaseException:
             if self._listener is not None:
                 self._listener.stop()
@@ -83,13 +85,20 @@ class Node:
         self._audit.start()
         return self.address
 
-    def _start_web(self, archive: Archive) -> None:
+    def _start_web(self, archive: Archive, listener: Listener, tallies: Tallies) -> None:
         if self._settings.web.port is None:
             return
         # only here: a node without a web side does not pay for one
+        from pacsnode.monitoring.telling import Node as Watched
         from pacsnode.web.server import WebServer
 
-        self._web = WebServer(archive, self._settings)
+        watched = Watched(
+            tallies=tallies,
+            worker=self._worker,
+            is_listening=lambda: listener.is_listening,
+            open_associations=lambda: listener.open_associations,
+        )
+        self._web = WebServer(archive, self._settings, watched)
         self._web.start()
 
     def stop(self) -> None:
@@ -127,6 +136,8 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self.started_at_s = 0.0  # seconds since 1970, of its present life
+        self.starts = 0
 
     @property
     def pid(self) -> int | None:
@@ -173,6 +184,7 @@ class WorkerProcess:
         # a model that served before is waited for; one that never did is a wrong setting
         again = [] if is_first else ["--again"]
         command = [sys.executable, "-P", "-m", "pacsnode.worker", *again]
+        began_s = time.time()
         try:
             process = subprocess.Popen(  # noqa: S603 our own interpreter, fixed arguments
                 command, stdin=subprocess.PIPE, env=environment
@@ -181,6 +193,8 @@ class WorkerProcess:
             log.event("worker-cannot-start", level=logging.ERROR, reason=exc.strerror)
             return None
         self._process = process
+        self.started_at_s = began_s
+        self.starts += 1
         log.event("worker-started", pid=process.pid)
         assert process.stdin is not None  # noqa: S101 asked for above
         with suppress(BrokenPipeError):  # it ended before it read; its status tells why

@@ -89,6 +89,15 @@ class Objects:
         if disk.f_bavail * disk.f_frsize < self.reserve_bytes + size_bytes:
             raise StorageFull(f"Less than the reserve of {self.reserve_bytes} bytes would be free")
 
+    def probe(self) -> None:
+        """Write a byte where objects are made, durably, and take it away."""
+        self.check_space(1)
+        piece = self._incoming / f"{os.getpid()}-{next(self._numbers)}.part"
+        try:
+            _write_new(piece, (b"\0",))
+        finally:
+            piece.unlink(missing_ok=True)
+
     def remove(self, relative: Path) -> None:
         """Take away a file that no row names."""
         with disk_errors():

@@ -4,6 +4,7 @@ from pacsnode.cli import (
     acting,
     benching,
     checking,
+    conforming,
     datasets,
     evaluating,
     looking,
@@ -21,7 +22,8 @@ for command in (
     looking.status, looking.why, checking.check, looking.reindex, looking.show, picturing.pdf,
     benching.bench,
     acting.retry, acting.requeue, acting.cancel, acting.accept, acting.verify, acting.reject,
-    evaluating.evaluate, making.phantom, training.train, secrets.password, secrets.token, version,
+    evaluating.evaluate, making.phantom, training.train, conforming.conformance,
+    secrets.password, secrets.token, version,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(modelling.model)

@@ -27,6 +27,7 @@ from pacsnode.dimse_peer import not_taken, opened
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
 
 VERIFICATION = UID("1.2.840.10008.1.1")
+SENT = (Comprehensive3DSRStorage, SegmentationStorage)  # what our documents are
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def probe(destination: Destination, calling_ae: str) -> Probe:
     """
     began = time.monotonic()
     forms = {form: CLASSES[form] for form in destination.fallback}
-    classes = (VERIFICATION, Comprehensive3DSRStorage, SegmentationStorage, *forms.values())
+    classes = (VERIFICATION, *SENT, *forms.values())
     contexts = [build_context(sop_class, list(LITTLE_ENDIAN)) for sop_class in classes]
     with opened(destination, calling_ae, contexts) as association:
         accepted = {context.abstract_syntax for context in association.accepted_contexts}

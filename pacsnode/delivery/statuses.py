@@ -7,7 +7,7 @@ ALREADY_THERE = 0x0111  # our UIDs are derived: what has this UID is what we sen
 ATTRIBUTE_LIST_WARNING = 0x0107
 CLASS_REFUSED = frozenset({0x0118, 0x0122})  # another class may be taken
 
-_NEEDS_A_PERSON = {
+NEEDS_A_PERSON = {
     0x0105: "no such attribute", 0x0106: "an attribute value it calls invalid",
     0x0117: "a SOP Instance UID it calls invalid", 0x0118: "no such SOP class",
     0x0119: "a class or instance that conflict", 0x0120: "a missing attribute",
@@ -23,7 +23,7 @@ ASK_ITS_LOG = (
 
 def needs_a_person(status: int) -> str | None:
     """What it means where only a person can help; None where another try may."""
-    meaning = _NEEDS_A_PERSON.get(status)
+    meaning = NEEDS_A_PERSON.get(status)
     if meaning is None and status >> 8 == 0xA9:
         meaning = "that the object does not match its SOP class"
     elif meaning is None and status >> 12 == 0xC:

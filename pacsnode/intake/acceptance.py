@@ -52,7 +52,7 @@ WORKED_ON = frozenset(map(str, (
 
 _STANDARD = "1.2.840.10008."
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-_STRUCTURED_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
+STRUCTURED_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 # Protocols and inventories live under the storage arc, yet belong to no patient (PS3.4 GG, KK).
 _NOT_COMPOSITE = ("1.2.840.10008.5.1.4.1.1.200.", "1.2.840.10008.5.1.4.1.1.201.")
 _STORAGE_ELSEWHERE = frozenset({"1.2.840.10008.5.1.4.34.7", "1.2.840.10008.5.1.4.34.10"})
@@ -80,7 +80,7 @@ def is_storage_class(sop_class_uid: str) -> bool:
 
 def is_worked_on(sop_class_uid: str) -> bool:
     """Whether objects of a class are input to reports, or reports."""
-    return sop_class_uid in WORKED_ON or sop_class_uid.startswith(_STRUCTURED_REPORTS)
+    return sop_class_uid in WORKED_ON or sop_class_uid.startswith(STRUCTURED_REPORTS)
 
 
 def syntaxes_for(sop_class_uid: str, other_objects: Literal["keep", "reject"]) -> frozenset[str]:
@@ -177,6 +177,12 @@ SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+# how a status is counted
+REASONS = {
+    OUT_OF_RESOURCES: "out-of-resources",
+    MISMATCH: "mismatch",
+    CANNOT_UNDERSTAND: "cannot-understand",
+}
 
 
 def status_for(error: Exception) -> int:

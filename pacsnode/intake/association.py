@@ -23,6 +23,7 @@ from pacsnode.errors import BadSettings
 from pacsnode.intake import acceptance
 from pacsnode.intake.guard import Bounds, GuardedConnection
 from pacsnode.settings import Listen
+from pacsnode.tallies import Tallies
 from storage.errors import Mismatch, StorageError, Unkeepable
 from storage.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from storage.header import is_uid, said
@@ -53,9 +54,10 @@ class Keeper(Protocol):
 class Listener:
     """Listens for associations from `start` to `stop` and hands every object to the archive."""
 
-    def __init__(self, archive: Keeper, listen: Listen) -> None:
+    def __init__(self, archive: Keeper, listen: Listen, tallies: Tallies | None = None) -> None:
         """Raises BadSettings where the settings do not say who may send."""
         self._archive = archive
+        self._counted = tallies or Tallies()
         self._listen = listen
         self._callers = acceptance.Callers.from_peers(listen.peers)
         self._bind_to = acceptance.bind_address(listen)
@@ -70,6 +72,17 @@ class Listener:
             raise RuntimeError("The listener is not started")
         host, port = self._server.server_address[:2]
         return str(host), int(port)
+
+    @property
+    def open_associations(self) -> int:
+        """How many are established now; 0 while nothing is listened for."""
+        active = self._server.active_associations if self._server is not None else ()
+        return sum(association.is_established for association in active)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the thread that accepts connections lives."""
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
         """Bind and listen. Raises BadSettings where the address cannot be bound."""
@@ -92,12 +105,14 @@ class Listener:
                     (evt.EVT_REQUESTED, self._on_requested),
                     (evt.EVT_SOP_COMMON, self._on_class_negotiation),
                     (evt.EVT_ESTABLISHED, self._on_established),
+                    (evt.EVT_REJECTED, self._on_rejected),
                     (evt.EVT_C_STORE, self._on_store),
                     (evt.EVT_RELEASED, self._on_end, ["association-released", logging.INFO]),
                     (evt.EVT_ABORTED, self._on_end, ["association-aborted", logging.WARNING]),
                 ],
                 callers=self._callers,
                 listen=self._listen,
+                tallies=self._counted,
             )
         except OSError as exc:
             raise BadSettings(
@@ -133,6 +148,7 @@ class Listener:
         calling, address = _caller(association)
         if not self._callers.may_send(calling, address):
             log.event("caller-refused", level=logging.WARNING, calling_ae=calling, address=address)
+            self._counted.association_refused("unknown-caller")
             association.acse.send_reject(REJECTED_PERMANENT, BY_USER, CALLING_AE_NOT_RECOGNISED)
             association.kill()
             return
@@ -167,25 +183,38 @@ class Listener:
     def _on_established(self, event: evt.Event) -> None:
         calling, address = _caller(event.assoc)
         self._tallies[event.assoc] = Counter()
+        self._counted.association_accepted(calling)
         log.event("association-established", calling_ae=calling, address=address)
+
+    def _on_rejected(self, _: evt.Event) -> None:
+        # pynetdicom's own, for want of a place; what we refuse ourselves does not come by here
+        self._counted.association_refused("maximum-associations")
 
     def _on_end(self, event: evt.Event, name: str, level: int) -> None:
         calling, address = _caller(event.assoc)
+        if event.assoc in self._tallies:  # others were never established
+            self._counted.association_ended(name.removeprefix("association-"))
         tally = self._tallies.pop(event.assoc, Counter())
         log.event(name, level=level, calling_ae=calling, address=address, **tally)
 
     def _on_store(self, event: evt.Event) -> int:
+        calling = _caller(event.assoc)[0]
+        sent = cast(C_STORE, event.request).DataSet  # None where a command comes alone
+        size_bytes = sent.getbuffer().nbytes if sent is not None else 0
         try:
             kept = self._keep(event)
         except Exception as exc:  # noqa: BLE001 - the sender is owed a status, whatever went wrong
             self._count(event.assoc, "refused")
+            self._counted.received(calling, "refused", size_bytes)
+            self._counted.refused("dimse", acceptance.REASONS[acceptance.status_for(exc)])
             return _refusal(event, exc)
         self._count(event.assoc, "kept")
+        self._counted.received(calling, kept.outcome, size_bytes)
         log.event(
             "instance-kept",
             sop_instance_uid=kept.instance.sop_instance_uid,
             outcome=kept.outcome,
-            calling_ae=_caller(event.assoc)[0],
+            calling_ae=calling,
         )
         return acceptance.SUCCESS
 
@@ -252,10 +281,16 @@ class _Server(AssociationServer):
     """Accepts connections; each is guarded, and no address may hold more than its share."""
 
     def __init__(
-        self, *args: Any, callers: acceptance.Callers, listen: Listen, **kwargs: Any
+        self,
+        *args: Any,
+        callers: acceptance.Callers,
+        listen: Listen,
+        tallies: Tallies,
+        **kwargs: Any,
     ) -> None:
         self._callers = callers
         self._listen = listen
+        self._counted = tallies
         self._bounds = Bounds(
             first_pdu_s=ACSE_TIMEOUT_S,
             later_pdu_s=listen.network_timeout_s,
@@ -272,21 +307,24 @@ class _Server(AssociationServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether a connection may ask for an association at all."""
         address = str(client_address[0])
-        reason = self._objection(address)
-        if reason:
+        objection = self._objection(address)
+        if objection is not None:
+            code, reason = objection
+            self._counted.association_refused(code)
             log.event("connection-refused", level=logging.WARNING, address=address, reason=reason)
-        return not reason
+        return objection is None
 
-    def _objection(self, address: str) -> str:
+    def _objection(self, address: str) -> tuple[str, str] | None:
+        """A word for counting, and a sentence."""
         if not self._callers.may_connect(address):
-            return "no configured peer has this address"
+            return "unknown-address", "no configured peer has this address"
         active = self.active_associations
         here = sum(association.requestor.address == address for association in active)
         if here >= self._listen.maximum_associations_per_address:
-            return "listen.maximum_associations_per_address is reached"
+            return "address-limit", "listen.maximum_associations_per_address is reached"
         if len(active) >= 2 * self._listen.maximum_associations:
-            return "too many connections wait; see listen.maximum_associations"
-        return ""
+            return "connection-limit", "too many connections wait; see listen.maximum_associations"
+        return None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say in one line that a connection failed; socketserver would print a traceback."""

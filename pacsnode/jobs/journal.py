@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pacsnode.jobs.orders import Asked, DeliveryOrder, FetchOrder, ReportOrder, Sent
+from pacsnode.jobs.orders import Asked, DeliveryOrder, FetchOrder, Made, ReportOrder, Sent
 from storage.archive import Archive
 from storage.records import CaseState, Decision, Instance
 
@@ -56,9 +56,12 @@ def _is_about(line: Decision, seed: str) -> bool:
     return bool(line.facts.get("seed") == seed)
 
 
-def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -> None:
+def write_reported(archive: Archive, order: ReportOrder, made: Made) -> None:
     """The documents are made and kept, and take the place of the earlier mask's."""
-    facts = {"seed": order["seed"], "sr": documents[-1], "documents": documents}
+    documents = made["documents"]
+    facts: dict[str, Any] = {"seed": order["seed"], "sr": documents[-1], "documents": documents}
+    if "lesions" in made and "elapsed_s" in made:
+        facts |= {"lesions": made["lesions"], "elapsed_s": made["elapsed_s"]}
     state: CaseState = "reported"
     reason = f"The report {documents[-1]} was made and kept."
     if "judges" in order:

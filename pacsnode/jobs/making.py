@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def make(order: ReportOrder, desk: Desk, *, is_last_try: bool = False) -> Made:
             sentence = f"The worker process ended {deaths} times while it made this report."
             return _unmade("failed", "process-ended", sentence)
         try:
-            return _made(_kept_or_new(order, desk, desk.describer))
+            return _kept_or_new(order, desk, desk.describer)
         except ModelFault as exc:
             return _without_model(order, desk, exc, is_last_try=is_last_try)
         except (EngineError, StorageError) as exc:
@@ -69,7 +70,7 @@ def _without_model(order: ReportOrder, desk: Desk, fault: ModelFault, *, is_last
         return _unmade("again", fault.code, str(fault))
     stand_in = Absent(str(fault), fault.code)
     try:
-        return _made(_kept_or_new(order, desk, stand_in))
+        return _kept_or_new(order, desk, stand_in)
     except (EngineError, StorageError) as exc:
         return _unmade("again", _code_of(exc), str(exc))
     except Exception as exc:  # noqa: BLE001 the worker's loop: a defect ends one case, not all
@@ -84,20 +85,22 @@ def _defect(error: Exception) -> Made:
     return _unmade("again", "defect", sentence, counted=True)
 
 
-def _kept_or_new(order: ReportOrder, desk: Desk, describer: Describer) -> list[str]:
+def _kept_or_new(order: ReportOrder, desk: Desk, describer: Describer) -> Made:
     if "judges" in order:
         return _kept_or_new_judgement(order, desk)
     style = _style(order, desk)
     sr, seg = sr_uid(style), seg_uid(style)
     if desk.archive.instance(sr) is not None:
         # the bytes under a UID are written once; the SEG, where there is one, was kept before
-        return [seg, sr] if desk.archive.instance(seg) is not None else [sr]
+        return _made([seg, sr] if desk.archive.instance(seg) is not None else [sr])
+    began_s = time.monotonic()
     documents = report_case(
         _case(order, desk),
         describer,
         style,
         fractional_threshold=desk.settings.measure.fractional_threshold,
     )
+    elapsed_s = round(time.monotonic() - began_s, 3)
     reach("built")
     uids = []
     if documents.seg is not None:
@@ -111,16 +114,19 @@ def _kept_or_new(order: ReportOrder, desk: Desk, describer: Describer) -> list[s
     reach("words-kept")
     _keep(document, desk)
     reach("sr-kept")
-    return [*uids, sr]
+    described = [one.lesion.segment.role for one in documents.report.findings]
+    made = _made([*uids, sr])
+    made["lesions"], made["elapsed_s"] = described.count("lesion"), elapsed_s
+    return made
 
 
-def _kept_or_new_judgement(order: ReportOrder, desk: Desk) -> list[str]:
+def _kept_or_new_judgement(order: ReportOrder, desk: Desk) -> Made:
     document = judged_document(order, desk)
     uid = str(document.SOPInstanceUID)
     if desk.archive.instance(uid) is None:
         _keep(encoded(document), desk)
     reach("judgement-kept")
-    return [uid]
+    return _made([uid])
 
 
 def _style(order: ReportOrder, desk: Desk) -> ReportStyle:

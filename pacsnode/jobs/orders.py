@@ -62,6 +62,8 @@ class Made(TypedDict):
     reasons: list[str]
     documents: list[str]
     counted: bool
+    lesions: NotRequired[int]  # that this try described; absent where it found the report kept
+    elapsed_s: NotRequired[float]  # from reading the files to the checked documents
 
 
 class Sent(TypedDict):

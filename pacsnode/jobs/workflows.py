@@ -155,7 +155,7 @@ def report(order: ReportOrder, tries: int) -> str:
         return _report_again(order, made, tries)
     if made["outcome"] in ("refused", "failed"):
         return _give_up(order, made["outcome"], made["code"], made["reasons"])
-    note_reported(order, made["documents"])
+    note_reported(order, made)
     reach("reported-written")
     for destination in order["destinations"]:
         enqueue_delivery(_delivery(order, made["documents"], destination), 1)
@@ -243,9 +243,9 @@ def note_running(order: ReportOrder) -> bool:
 
 
 @DBOS.step(name="note_reported", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
-def note_reported(order: ReportOrder, documents: list[str]) -> None:
+def note_reported(order: ReportOrder, made: Made) -> None:
     """Write down that the documents are made and kept; name what they take the place of."""
-    journal.write_reported(at_desk().archive, order, documents)
+    journal.write_reported(at_desk().archive, order, made)
 
 
 @DBOS.step(name="note_sent", retries_allowed=True, max_attempts=20, backoff_rate=1.5)

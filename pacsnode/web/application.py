@@ -1,7 +1,7 @@
 """Which resource is answered by whom, and what every answer carries."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -18,20 +18,12 @@ from pacsnode.access.audit import open_audit
 from pacsnode.access.entrance import Entrance
 from pacsnode.access.gate import Gate
 from pacsnode.acting import Actions
+from pacsnode.monitoring.telling import Monitor, Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
-from pacsnode.web.capabilities import Capabilities, Resource
+from pacsnode.web.capabilities import Capabilities
+from pacsnode.web.health import Health
 from pacsnode.web.login import LoginPage
-from pacsnode.web.media import (
-    DICOM,
-    DICOM_JSON,
-    JPEG,
-    JSON,
-    OCTETS,
-    OF_SYNTAX,
-    PNG,
-    RELATED,
-)
 from pacsnode.web.ohif import viewer_routes
 from pacsnode.web.page.routes import page_application
 from pacsnode.web.page.templating import STATIC, Files
@@ -40,44 +32,44 @@ from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
 from pacsnode.web.searching import Searching
 from pacsnode.web.spool import Bounds
+from pacsnode.web.statement.page import CONFORMANCE_PAGE
 from pacsnode.web.storing import Store
+from pacsnode.web.table import Answering, resources
 from pacsnode.web.telling import Telling
 from storage.archive import Archive
 from storage.errors import StorageError
 
-STUDY: Final = "/studies/{study}"
-SERIES: Final = f"{STUDY}/series/{{series}}"
-INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
-FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
 ROLE_OF: Final[Mapping[str, Role]] = {"GET": "read", "POST": "operate"}
-IN_JSON: Final = (DICOM_JSON, JSON)
 
 
-def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute] = ()) -> Starlette:
+def application(
+    archive: Archive,
+    settings: Settings,
+    node: Node | None = None,
+    pages: Sequence[BaseRoute] = (),
+) -> Starlette:
     """The whole web side of a node, and `pages` that others add."""
+    node = node or Node.alone()
     bounds = Bounds(
         object_bytes=settings.listen.maximum_object_mb << 20,
         request_bytes=settings.web.maximum_request_mb << 20,
         silence_s=settings.web.network_timeout_s,
     )
-    store = Store(archive, settings.home, bounds, settings.listen.other_objects)
-    resources = [
-        *_storing(store),
-        *_searching(Searching(archive)),
-        *_retrieving(Retrieve(archive)),
-        *_rendering(Rendering(archive)),
-    ]
-    told = Route(ROOT, needs("read")(Capabilities(resources).answer), methods=["GET", "OPTIONS"])
+    store = Store(archive, settings.home, bounds, settings.listen.other_objects, node.tallies)
+    told_of = resources(Answering(store, Searching(archive), Retrieve(archive), Rendering(archive)))
+    told = Route(ROOT, needs("read")(Capabilities(told_of).answer), methods=["GET", "OPTIONS"])
     audit = open_audit(settings)
     entrance = Entrance(settings.web, audit)
     telling = Telling(audit)
     routes = [
         Route(one.path, needs(ROLE_OF[one.method])(telling.told(one)), methods=[one.method])
-        for one in resources
+        for one in told_of
     ]
     page = page_application(archive, settings, Actions(archive, settings), audit)
     served = Starlette(
         routes=[
+            *Health(Monitor(archive, settings, node)).routes,
+            CONFORMANCE_PAGE,
             told,
             Mount(ROOT, routes=routes),
             Mount("/static", Files(directory=STATIC)),
@@ -97,39 +89,6 @@ def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute]
     )
     served.state.audit = audit
     return served
-
-
-def _storing(store: Store) -> Iterator[Resource]:
-    for path in ("/studies", STUDY):
-        yield Resource(path, "POST", "Store Instances", IN_JSON, store.answer)
-
-
-def _searching(search: Searching) -> Iterator[Resource]:
-    yield Resource("/studies", "GET", "Search Studies", IN_JSON, search.studies)
-    for path in ("/series", f"{STUDY}/series"):
-        yield Resource(path, "GET", "Search Series", IN_JSON, search.series)
-    for path in ("/instances", f"{STUDY}/instances", f"{SERIES}/instances"):
-        yield Resource(path, "GET", "Search Instances", IN_JSON, search.instances)
-
-
-def _retrieving(retrieve: Retrieve) -> Iterator[Resource]:
-    files = (f'{RELATED}; type="{DICOM}"',)
-    pixels = tuple(f'{RELATED}; type="{kind}"' for kind in (OCTETS, *sorted({*OF_SYNTAX.values()})))
-    for path in (STUDY, SERIES, INSTANCE):
-        alone = (DICOM,) if path == INSTANCE else ()
-        yield Resource(path, "GET", "Retrieve Instances", files + alone, retrieve.instances)
-        yield Resource(f"{path}/metadata", "GET", "Retrieve Metadata", IN_JSON, retrieve.metadata)
-    yield Resource(FRAMES, "GET", "Retrieve Frames", pixels, retrieve.frames)
-    bulk = f"{INSTANCE}/bulkdata/{{path:path}}"
-    yield Resource(bulk, "GET", "Retrieve Bulk Data", pixels, retrieve.bulk)
-
-
-def _rendering(rendering: Rendering) -> Iterator[Resource]:
-    kinds = (JPEG, PNG)
-    for path in (INSTANCE, FRAMES):
-        yield Resource(f"{path}/rendered", "GET", "Retrieve Rendered", kinds, rendering.rendered)
-    for path in (STUDY, SERIES, INSTANCE, FRAMES):
-        yield Resource(f"{path}/thumbnail", "GET", "Retrieve Thumbnail", kinds, rendering.thumbnail)
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacsnode import log
 from pacsnode.errors import BadSettings
+from pacsnode.monitoring.telling import Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT
 from pacsnode.web.application import application
@@ -31,7 +32,11 @@ class WebServer:
     """Serves DICOMweb from `start` to `stop`. Raises BadSettings where TLS cannot be had."""
 
     def __init__(
-        self, archive: Archive, settings: Settings, pages: Sequence[BaseRoute] = ()
+        self,
+        archive: Archive,
+        settings: Settings,
+        node: Node | None = None,
+        pages: Sequence[BaseRoute] = (),
     ) -> None:
         self._web = settings.web
         tls: dict[str, Any] = {}
@@ -40,7 +45,7 @@ class WebServer:
             tls = {"ssl_context_factory": lambda *_: context}
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(archive, settings, pages),
+                application(archive, settings, node, pages),
                 lifespan="off",
                 ws="none",
                 log_config=None,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from pacsnode import log
 from pacsnode.intake import acceptance
+from pacsnode.tallies import STOW, Tallies
 from pacsnode.web import media
 from pacsnode.web.answers import dicom_json, study_url, uid_of
 from pacsnode.web.refusal import BAD_REQUEST, NOT_ACCEPTABLE, UNSUPPORTED_MEDIA, Refusal
@@ -26,6 +27,10 @@ from storage.header.part10 import open_part10
 CLASS_NOT_SUPPORTED: Final = 0x0122
 SYNTAX_NOT_SUPPORTED: Final = 0xC122
 OTHER_STUDY: Final = acceptance.MISMATCH
+REASONS: Final = acceptance.REASONS | {
+    CLASS_NOT_SUPPORTED: "class-not-supported",
+    SYNTAX_NOT_SUPPORTED: "syntax-not-supported",
+}
 
 AT_ONCE: Final = 8  # they share commits
 AT_ONCE_BYTES: Final = 64 << 20
@@ -48,11 +53,13 @@ class Store:
         folder: Path,
         bounds: Bounds,
         other_objects: Literal["keep", "reject"],
+        tallies: Tallies | None = None,
     ) -> None:
         self._archive = archive
         self._folder = folder
         self._bounds = bounds
         self._other_objects = other_objects
+        self._counted = tallies or Tallies()
 
     async def answer(self, request: Request) -> Response:
         """200 where all is kept, 202 where some is, 409 where nothing is (table 10.5.3-1)."""
@@ -77,6 +84,13 @@ class Store:
         return dicom_json(_told(request, outcomes), status)
 
     def _keep(self, spool: Spool, part: Part, study: str | None) -> Stored:
+        stored, outcome = self._judged(spool, part, study)
+        self._counted.received(STOW, outcome, part.size_bytes)
+        if stored.failure is not None:
+            self._counted.refused(STOW, REASONS[stored.failure])
+        return stored
+
+    def _judged(self, spool: Spool, part: Part, study: str | None) -> tuple[Stored, str]:
         header: Header | None = None
         try:
             whole = spool.content(part)
@@ -86,19 +100,21 @@ class Store:
             header = read_header(dataset, part10.transfer_syntax_uid)
             failure = self._objection(header, study)
             if failure is not None:
-                return _refused(Stored(header, failure), "not supported, or of another study")
+                refused = _refused(Stored(header, failure), "not supported, or of another study")
+                return refused, "refused"
             kept = self._archive.keep(dataset, transfer_syntax_uid=part10.transfer_syntax_uid)
         except Exception as exc:  # noqa: BLE001 - one instance must not cost the others their answer
             known = isinstance(exc, StorageError)
-            return _refused(
+            refused = _refused(
                 Stored(header, acceptance.status_for(exc)), str(exc) if known else None, exc
             )
+            return refused, "refused"
         log.event(
             "instance-kept",
             sop_instance_uid=kept.instance.sop_instance_uid,
             outcome=kept.outcome,
         )
-        return Stored(header)
+        return Stored(header), kept.outcome
 
     def _objection(self, header: Header, study: str | None) -> int | None:
         if study is not None and header.study_instance_uid != study:

@@ -18,6 +18,7 @@ from pacsnode import log
 from pacsnode.errors import NodeError
 from pacsnode.jobs import journal
 from pacsnode.jobs.asked import ASKED
+from pacsnode.jobs.bookmark import BOOKMARK, Bookmark
 from pacsnode.jobs.describers import Awaited, describing, hangs, writes_with_a_model
 from pacsnode.jobs.desk import Backoff, Desk
 from pacsnode.jobs.making import end_hung_process
@@ -27,7 +28,6 @@ from pacsnode.jobs.reviving import Reviver, take_up_deliveries, take_up_now
 from pacsnode.jobs.suspects import Suspects
 from pacsnode.jobs.workflows import work_at
 from pacsnode.settings import Settings
-from pacsnode.worker.bookmark import Bookmark
 from pacsnode.worker.deciding import decide
 from pacsnode.worker.lifeline import Lifeline
 from pacsnode.worker.watching import Watch
@@ -103,6 +103,7 @@ class Worker:
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
+        self._bookmark.write(self._watch.settled_cursor)  # whoever looks sees that work began
 
     def turn(self) -> None:
         """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
@@ -228,7 +229,7 @@ def working(
         work_at(desk)
         try:
             with durable(settings.home / "jobs.sqlite", drain_s=DRAIN_S, reports_at_once=at_once):
-                worker = Worker(desk, Bookmark(settings.home / "worker.json", index))
+                worker = Worker(desk, Bookmark(settings.home / BOOKMARK, index))
                 worker.begin()
                 yield worker
             suspects.acquit()

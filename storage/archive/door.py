@@ -124,6 +124,11 @@ class Archive:
         with disk_errors():
             self._objects.check_space(size_bytes)
 
+    def check_writable(self) -> None:
+        """Write a small file and take it away. Raises StorageFull or DiskFault."""
+        with disk_errors():
+            self._objects.probe()
+
     def keep_file(self, path: Path, calling_ae: str | None = None) -> Kept:
         """Keep a copy of a DICOM file. Raises as `keep` does."""
         encoded, part10 = read_part10(path)
@@ -187,9 +192,19 @@ class Archive:
         """A new cursor, and the studies that got an object after the old one; begin with 0."""
         return self._catalog.changed_since(cursor)
 
-    def last_received_at(self, study_instance_uid: str) -> datetime | None:
-        """When the last object of a study came; aware, UTC."""
-        return self._catalog.last_received_at(study_instance_uid)
+    def last_received_at(
+        self,
+        study_instance_uid: str,
+        *,
+        before: datetime | None = None,
+        but_from: str | None = None,
+    ) -> datetime | None:
+        """When the last object of a study came, by then and not from that AE title; aware, UTC."""
+        return self._catalog.last_received_at(study_instance_uid, before, but_from)
+
+    def first_received_after(self, cursor: int) -> datetime | None:
+        """When the first object after a cursor of `changed_since` came; aware, UTC."""
+        return self._catalog.first_received_after(cursor)
 
     def quarantined(self) -> tuple[Instance, ...]:
         """Objects set apart from the first of their UID; `remark` says why."""
@@ -228,3 +243,8 @@ class Archive:
     def latest_decisions(self, states: Collection[str] | None = None) -> tuple[Decision, ...]:
         """The last line of every mask; with `states`, of those that stand so."""
         return self._journal.latest(states)
+
+    def next_decisions(self, cursor: int, limit: int) -> tuple[int, tuple[Decision, ...]]:
+        """At most so many lines of the whole journal after `cursor`, and the cursor behind them;
+        begin with 0."""
+        return self._journal.next_lines(cursor, limit)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from storage.catalog.describing import describe
-from storage.catalog.rows import Entry, grouped, instance_of, moment, row_of
+from storage.catalog.rows import Entry, grouped, instance_of, microseconds, moment, row_of
 from storage.errors import StorageError
 from storage.records import Instance, Reference, Series, Study, StudyRow
 from storage.tables import instances, reading, references, writing
@@ -250,13 +250,29 @@ class Catalog:
             )
             return now, tuple(changed)
 
-    def last_received_at(self, study_instance_uid: str) -> datetime | None:
-        """When the study's last kept object came."""
-        latest = select(func.max(instances.c.received_at_us)).where(
-            instances.c.study_instance_uid == study_instance_uid, KEPT
+    def last_received_at(
+        self, study_instance_uid: str, before: datetime | None = None, but_from: str | None = None
+    ) -> datetime | None:
+        """When the study's last kept object came; by then, from others than that sender."""
+        wanted = and_(instances.c.study_instance_uid == study_instance_uid, KEPT)
+        if before is not None:
+            wanted = and_(wanted, instances.c.received_at_us <= microseconds(before))
+        if but_from is not None:
+            wanted = and_(wanted, instances.c.calling_ae.is_distinct_from(but_from))
+        with reading(self._database) as connection:
+            found = connection.scalar(select(func.max(instances.c.received_at_us)).where(wanted))
+        return moment(found) if found is not None else None
+
+    def first_received_after(self, cursor: int) -> datetime | None:
+        """When the first kept object after a cursor of `changed_since` came."""
+        first = (
+            select(instances.c.received_at_us)
+            .where(instances.c.id > cursor, KEPT)
+            .order_by(instances.c.id)
+            .limit(1)
         )
         with reading(self._database) as connection:
-            found = connection.scalar(latest)
+            found = connection.scalar(first)
         return moment(found) if found is not None else None
 
     def counts(self) -> dict[str, int]:

@@ -86,6 +86,13 @@ class Journal:
         with reading(self._database) as connection:
             return tuple(decision_of(row) for row in connection.execute(wanted))
 
+    def next_lines(self, cursor: int, limit: int) -> tuple[int, tuple[Decision, ...]]:
+        """The number of the last of the next lines after `cursor`, and these lines."""
+        wanted = select(decisions).where(decisions.c.id > cursor)
+        with reading(self._database) as connection:
+            rows = connection.execute(wanted.order_by(decisions.c.id).limit(limit)).all()
+        return rows[-1].id if rows else cursor, tuple(map(decision_of, rows))
+
     def all(self) -> tuple[Decision, ...]:
         """Every line, oldest first."""
         with reading(self._database) as connection:

@@ -4,6 +4,9 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+BOOKMARK: Final = "worker.json"
 
 
 class Bookmark:
@@ -22,9 +25,19 @@ class Bookmark:
                 return int(found["cursor"])
         return 0
 
+    def touched_at_s(self) -> float | None:
+        """When the worker last turned, seconds since 1970; None where it never did."""
+        with suppress(OSError):
+            return self._path.stat().st_mtime
+        return None
+
     def write(self, cursor: int) -> None:
-        """Note the cursor; a failure to do so costs nothing but time."""
+        """Note the cursor, and that the worker lives; a failure costs nothing but time."""
         if cursor == self._written:
+            try:
+                os.utime(self._path)
+            except OSError:
+                self._written = None
             return
         draft = self._path.with_suffix(".new")
         with suppress(OSError):
