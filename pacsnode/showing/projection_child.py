@@ -26,7 +26,8 @@ def _draw(errand: dict[str, Any]) -> bytes:
     from engine.finding import ModelIdentity, Report
     from engine.pipeline.reporting import read_scan
     from engine.reading.mask import read_mask
-    from engine.report.picture import PAPER, draw
+    from engine.report.page import PAPER
+    from engine.report.picture import draw
 
     case = Case(pet=tuple(map(Path, errand["pet"])), ct=(), mask=Path(errand["mask"]))
     scan, _ = read_scan(case)

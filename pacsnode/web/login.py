@@ -106,12 +106,11 @@ class LoginPage:
         return page
 
     async def log_out(self, request: Request) -> Response:
-        """End the login, and forget what a browser kept of it."""
+        """End the login."""
         person = person_of(request)
         if person is not None:
             self._entrance.leave(person, request.cookies, address_of(request))
         answer = RedirectResponse("/login", 303)
-        answer.headers["Clear-Site-Data"] = '"cache"'
         secure = self._entrance.is_secure
         answer.delete_cookie(self._entrance.cookie, secure=secure, httponly=True, samesite="strict")
         return answer
