@@ -88,15 +88,14 @@ class Actions:
         document = judging.read_report(report)
         facts = {
             "seed": secrets.token_hex(32), "judges": sr, "kind": kind, "by": by.name,
-            "reason": reason, "organization": self._settings.report.verifying_organization,
+            "reason": reason,
             "findings": [] if findings is None else judging.chosen(document, findings),
         }  # fmt: skip
         is_verified = document.get("VerificationFlag") == "VERIFIED"
-        names = [one.name for one in self._settings.destinations]
 
         def judge(lines: Sequence[Decision]) -> Step:
-            step = steps.judge(lines, facts, names, is_verified=is_verified)
-            judging.try_out(document, facts)
+            step = steps.judge(lines, facts, is_verified=is_verified)
+            judging.try_out(document, facts, self._settings)
             return step
 
         return self._act(study, mask, judge, _DONE[kind], by, reason)

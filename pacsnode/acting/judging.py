@@ -16,6 +16,7 @@ from pacsnode.assembly.kinds import MASK_CLASSES
 from pacsnode.assembly.ours import is_ours
 from pacsnode.errors import CannotAct
 from pacsnode.jobs.judging import document_of
+from pacsnode.settings import Settings
 from storage.archive import Archive
 from storage.records import Instance
 
@@ -78,10 +79,11 @@ def chosen(sr: Dataset, findings: Sequence[str]) -> list[str]:
     return sorted(set(uids))
 
 
-def try_out(sr: Dataset, facts: dict[str, Any]) -> None:
+def try_out(sr: Dataset, facts: dict[str, Any], settings: Settings) -> None:
     """Write the document once for nothing, so that what cannot be written is refused at once."""
     try:
-        document_of(sr, facts | {"asked_at": datetime.now(UTC).isoformat()})
+        organization = settings.report.verifying_organization
+        document_of(sr, facts | {"asked_at": datetime.now(UTC).isoformat()}, organization)
     except EngineError as exc:
         raise CannotAct(f"The new document would break a rule: {exc}.") from exc
 

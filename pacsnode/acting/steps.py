@@ -9,7 +9,7 @@ from pacsnode.errors import CannotAct
 from pacsnode.jobs.asked import ACCEPTED, CANCELLED, REJECT, REQUEUE, RETRY, VERIFY
 from pacsnode.jobs.journal import POSTPONED, REJECTS, last_made
 from pacsnode.jobs.judged import JUDGED_SEED
-from pacsnode.jobs.withholding import ACCEPTED_FOR, held, report_facts, undelivered
+from pacsnode.jobs.withholding import ACCEPTED_FOR, VOUCHED, held, report_facts, undelivered
 from storage.records import CaseState, Decision
 
 
@@ -116,13 +116,7 @@ def accept(lines: Sequence[Decision]) -> Step:
     return Step("reported", ACCEPTED, report_facts(made) | {ACCEPTED_FOR: waiting})
 
 
-def judge(
-    lines: Sequence[Decision],
-    facts: Mapping[str, Any],
-    destinations: Sequence[str],
-    *,
-    is_verified: bool,
-) -> Step:
+def judge(lines: Sequence[Decision], facts: Mapping[str, Any], *, is_verified: bool) -> Step:
     """Write down what a person says of the report `facts["judges"]`. Raises CannotAct."""
     last, made, sr = _last(lines), last_made(lines), facts["judges"]
     if made is None or last.state == "superseded":
@@ -138,20 +132,13 @@ def judge(
     kind = facts["kind"]
     if kind == "verified" and is_verified:
         raise CannotAct(f"The report {sr} is verified already.")
-    named = made.facts["destinations"] if kind == "rejected" else destinations
-    # a person vouches for it, or warns of it: that waits for no other person
-    accepted = [] if kind == "corrected" else list(named)
     code = VERIFY if kind == "verified" else REJECT
-    return Step(
-        "ready",
-        code,
-        {
-            **facts,
-            JUDGED_SEED: made.facts["seed"],
-            "destinations": list(named),
-            ACCEPTED_FOR: accepted,
-        },
-    )
+    step: dict[str, Any] = {**facts, JUDGED_SEED: made.facts["seed"]}
+    if kind != "corrected":
+        step[VOUCHED] = True  # a person vouches for it, or warns: that waits for no other person
+    if kind == "rejected":
+        step["destinations"] = list(made.facts["destinations"])
+    return Step("ready", code, step)
 
 
 def _is_unfinished(lines: Sequence[Decision]) -> bool:

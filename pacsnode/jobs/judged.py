@@ -17,7 +17,7 @@ def judgements(lines: Sequence[Decision]) -> Iterator[Decision]:
     """What persons said of the reports of a mask, oldest first; what came to nothing is left out.
 
     Facts of each: `judges`, `judged_seed`, `kind`, `seed` of what is written, `by`, `reason`,
-    `organization`, `asked_at`, and `findings`, the tracking UIDs that were rejected.
+    `asked_at`, and `findings`, the tracking UIDs that were rejected.
     """
     told: set[str] = set()
     for line in lines:
@@ -48,8 +48,11 @@ def is_rejected(lines: Sequence[Decision], sr: str) -> bool:
     return any(line.code == REJECT and line.facts[JUDGES] == sr for line in judgements(lines))
 
 
-def open_orders(lines: Sequence[Decision]) -> Iterator[ReportOrder]:
-    """What is still to be written down of what persons said."""
+def open_orders(lines: Sequence[Decision], destinations: Sequence[str]) -> Iterator[ReportOrder]:
+    """What is still to be written down of what persons said.
+
+    A report goes to the destinations of today, a note to those of the report that it rejects.
+    """
     for line in judgements(lines):
         last = last_of_seed(lines, str(line.facts["seed"]))
         if last is not None and last.state in ("ready", "running"):
@@ -57,6 +60,6 @@ def open_orders(lines: Sequence[Decision]) -> Iterator[ReportOrder]:
                 study=line.study_instance_uid, mask=str(line.mask_instance_uid),
                 seed=str(line.facts["seed"]), mask_path="", pet_paths=[], ct_paths=[],
                 label_map_paths=[], lesion_numbers=[], earlier_masks=[],
-                destinations=list(line.facts["destinations"]),
+                destinations=list(line.facts.get("destinations", destinations)),
                 judges=str(line.facts[JUDGES]), kind=str(line.facts[KIND]),
             )  # fmt: skip

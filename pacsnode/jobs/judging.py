@@ -21,15 +21,16 @@ def judged_document(order: ReportOrder, desk: Desk) -> Dataset:
     sr = desk.archive.instance(order["judges"])
     if asked is None or sr is None:
         raise Unreadable(f"The report {order['judges']} or what was said of it is no longer here")
-    return document_of(dcmread(sr.path), asked.facts)
+    organization = desk.settings.report.verifying_organization
+    return document_of(dcmread(sr.path), asked.facts, organization)
 
 
-def document_of(sr: Dataset, facts: Mapping[str, Any]) -> Dataset:
+def document_of(sr: Dataset, facts: Mapping[str, Any], organization: str) -> Dataset:
     """What the facts of a judgement make of the SR that was judged. Raises InvalidReport."""
     judgement = Judgement(
         seed=str(facts["seed"]),
         name=str(facts["by"]),
-        organization=str(facts["organization"]),
+        organization=organization,
         at=datetime.fromisoformat(facts["asked_at"]),
         reason=str(facts["reason"]),
     )

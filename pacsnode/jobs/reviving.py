@@ -54,8 +54,7 @@ def take_up_deliveries(desk: Desk) -> None:
     for last in desk.archive.latest_decisions():
         if last.mask_instance_uid is not None and last.state not in NOTHING_LEFT:
             lines = desk.archive.decisions(last.study_instance_uid, last.mask_instance_uid)
-            for judgement in open_orders(lines):
-                start_report(judgement)
+            _take_up_judgements(lines, desk)
             for order in _undelivered(lines):
                 _take_up(order)
             if last.code == RETRY:
@@ -90,8 +89,7 @@ def take_up_now(line: Decision, desk: Desk) -> bool:
     lines = desk.archive.decisions(line.study_instance_uid, mask)
     if is_cancelled(lines):
         return True
-    for judgement in open_orders(lines):
-        start_report(judgement)
+    _take_up_judgements(lines, desk)
     under_way = any(map(_is_under_way, _undelivered(lines)))  # by now, and not by what follows
     for order in _undelivered(lines):
         _take_up(order)
@@ -100,6 +98,12 @@ def take_up_now(line: Decision, desk: Desk) -> bool:
     for prefix in (fetch_prefix(mask), *map(report_prefix, seeds)):
         _hurry(prefix)
     return not under_way
+
+
+def _take_up_judgements(lines: Sequence[Decision], desk: Desk) -> None:
+    names = [destination.name for destination in desk.settings.destinations]
+    for judgement in open_orders(lines, names):
+        start_report(judgement)
 
 
 def _is_under_way(order: DeliveryOrder) -> bool:
