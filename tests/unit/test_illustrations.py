@@ -146,21 +146,26 @@ def test_the_same_report_gives_the_same_pictures_again(report, sr, images):
         assert one.to_json() == other.to_json()
 
 
-def test_no_picture_names_the_patient(report, sr):
-    for page in illustrations.pages_of(report, sr):
-        said = " ".join(texts(page.figure))
-        assert "Phantom" not in said
-        assert "MADE-1" not in said
+@pytest.fixture(scope="module")
+def pages(report, sr):
+    return [page.figure for page in illustrations.pages_of(report, sr)]
 
 
-@pytest.mark.parametrize("flag", ["UNVERIFIED", "VERIFIED"])
-def test_every_page_says_whether_a_person_verified_it(flag, report, sr):
+def test_no_picture_names_the_patient_and_all_say_that_none_verified_them(pages):
+    for figure in pages:
+        said = texts(figure)
+        assert "Phantom" not in " ".join(said)
+        assert "MADE-1" not in " ".join(said)
+        assert any(each.startswith("UNVERIFIED. Numbers measured") for each in said)
+
+
+def test_a_verified_demonstration_says_both_on_every_page(report, sr):
     told = replace(report, model=replace(report.model, is_demonstration=True))
     document = dcmread_copy(sr)
-    document.VerificationFlag = flag
+    document.VerificationFlag = "VERIFIED"
     for page in illustrations.pages_of(told, document):
         said = texts(page.figure)
-        assert any(each.startswith(f"{flag}. Numbers measured") for each in said)
+        assert any(each.startswith("VERIFIED. Numbers measured") for each in said)
         assert any(each.startswith("DEMONSTRATION.") for each in said)
 
 
@@ -251,7 +256,6 @@ def test_the_judges_find_no_error_in_the_pdf(report, sr, tmp_path):
     sources = [item.ReferencedSOPInstanceUID for item in document.SourceInstanceSequence]
     assert sources[0] == sr.SOPInstanceUID
     assert len(sources) > 8
-    assert encapsulated_pdf(report, sr).SOPInstanceUID == document.SOPInstanceUID
     program = peer_path("pdftotext")
     if program is not None:
         (tmp_path / "pages.pdf").write_bytes(pdf)
@@ -261,6 +265,6 @@ def test_the_judges_find_no_error_in_the_pdf(report, sr, tmp_path):
         assert "UNVERIFIED" in done.stdout
 
 
-def test_a_pdf_is_the_same_bytes_again(report, sr):
-    made = [pdf_of([page.figure for page in illustrations.pages_of(report, sr)]) for _ in range(2)]
-    assert made[0] == made[1]
+def test_a_pdf_is_the_same_bytes_again(pages, report, sr):
+    again = [page.figure for page in illustrations.pages_of(report, sr)]
+    assert pdf_of(pages) == pdf_of(again)

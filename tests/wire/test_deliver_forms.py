@@ -124,6 +124,12 @@ def test_who_takes_the_report_and_not_its_segmentation_gets_no_other_form(report
     assert receiver.arrived == []
 
 
+def test_a_probe_tells_which_form_a_peer_would_get() -> None:
+    with Receiver(sop_class_uids=[ComprehensiveSRStorage]) as receiver:
+        found = cstore.probe(at(receiver.port), "PACSNODE")
+    assert (found.takes_reports, found.takes_forms) == (False, ("comprehensive",))
+
+
 PROFILE = r"""
 [[TransferSyntaxes]]
 [Uncompressed]
