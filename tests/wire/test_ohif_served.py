@@ -178,7 +178,11 @@ def test_an_unchanged_file_is_not_sent_again(site: Site) -> None:
     head = asked(site, "/ohif/app.bundle.1.js", "HEAD")
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-length"] == str(len(first.body))
-    assert asked(site, "/ohif/app.bundle.1.js", "POST").status == 405
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_is_changed_there(site: Site, method: str) -> None:
+    assert asked(site, "/ohif/app.bundle.1.js", method).status in {403, 405}
 
 
 def test_a_folder_without_a_build_is_bad_settings(archive: Archive, tmp_path: Path) -> None:
