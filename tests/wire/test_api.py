@@ -1,7 +1,6 @@
 """The API: what it tells, what it refuses, and a document that describes all of it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
