@@ -1,4 +1,4 @@
-"""Who may, as the settings tell it: users, tokens, an OpenID Connect issuer."""
+"""Who may, as the settings tell it: users, tokens, an OpenID Connect issuer; and who is told."""
 
 import ipaddress
 import re
@@ -27,6 +27,14 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_web_address(url: str) -> bool:
+    """Whether what is asked there is read by nobody on the way."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
 def _hash(told: str) -> str:
     found = SCRYPT.fullmatch(told)
     if found is None:
@@ -50,7 +58,7 @@ def _issuer(told: str) -> str:
     parts = urlsplit(told)
     if not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError("an issuer is a URL with a host, and no more than its path")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+    if not is_web_address(told):
         raise ValueError("who says who may is asked by https:// alone, or on this machine")
     return told
 
@@ -131,4 +139,36 @@ class Oidc(_Section):
             raise ValueError("secret_env names a variable of its own, not one of PACSNODE_*")
         if not (self.roles.read or self.roles.operate or self.roles.verify):
             raise ValueError("nobody would get a role: list values under roles")
+        return self
+
+
+class AuditSection(_Section):
+    """The audit log, in the folder `audit` of the home, and a syslog server that gets it too."""
+
+    source: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="What the audit log calls this node; by default its AE title",
+    )
+    site: str | None = Field(
+        default=None, max_length=64, description="What it calls the place (AuditEnterpriseSiteID)"
+    )
+    syslog_host: str | None = Field(
+        default=None, description="Host of a syslog server that takes audit messages over TLS"
+    )
+    syslog_port: int = Field(default=6514, ge=1, le=65535, description="Its port")
+    ca_file: File | None = Field(
+        default=None,
+        description="CA certificates (PEM) that vouch for it; by default those of the system",
+    )
+    certificate: File | None = Field(
+        default=None, description="Our certificate for it (PEM), where it asks for one"
+    )
+    key: File | None = Field(default=None, description="The key of that certificate (PEM)")
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("TLS takes both: certificate and key")
         return self

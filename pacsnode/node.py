@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from pacsnode import log
+from pacsnode.access.audit_life import AuditLife
 from pacsnode.errors import BadSettings
 from pacsnode.intake.association import Listener
 from pacsnode.jobs.model_status import read_model_status
@@ -44,6 +45,7 @@ class Node:
         self._listener: Listener | None = None
         self._web: WebServer | None = None
         self._worker = WorkerProcess(settings, on_refused)
+        self._audit = AuditLife(settings)
 
     @property
     def address(self) -> Address:
@@ -78,6 +80,7 @@ class Node:
             self._archive.close()
             raise
         self._worker.start()
+        self._audit.start()
         return self.address
 
     def _start_web(self, archive: Archive) -> None:
@@ -96,6 +99,7 @@ class Node:
         if self._listener is not None:
             self._listener.stop()
         self._worker.stop()
+        self._audit.stop()
         if self._archive is not None:
             self._archive.close()
 

@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from engine.petar.shipped import named_folder
+from pacsnode.access_section import AuditSection
 from pacsnode.addresses import (
     BY_TITLE,
     BY_URL,
@@ -266,6 +267,7 @@ class Settings(BaseSettings):
     )
     listen: Listen = Field(default=Listen(), description="The storage SCP")
     web: Web = Field(default=Web(), description="DICOMweb and the pages")
+    audit: AuditSection = Field(default=AuditSection(), description="The audit log")
     assembly: Assembly = Field(default=Assembly(), description="Pairing and readiness")
     measure: Measure = Field(default=Measure(), description="From mask to voxels")
     describe: Describe = Field(default=Describe(), description="The words")

@@ -1,16 +1,45 @@
 """The audit log: every action with who, when and why."""
 
-from collections.abc import Sequence
-from typing import Literal
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from pacsnode import log
-from pacsnode.access.person import Person
+from pacsnode.access.audit_message import Deed, Outcome, message
+from pacsnode.access.person import LOCAL, Person
+from pacsnode.access.trail import Trail
+from pacsnode.settings import Settings
 
-Outcome = Literal["success", "failure"]
+FOLDER: Final = "audit"
+ONCE_S: Final = 600.0  # a person's looking at one study is told once in this time
+MOST_KEPT: Final = 1000
 
 
 class Audit:
-    """Writes what was done. Holds UIDs, never a patient's name or id."""
+    """Writes what was done. Holds UIDs, never a patient's name or id.
+
+    Without a folder it tells the log of the process alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        source: str = "pacsnode",
+        site: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._trail = Trail(folder) if folder is not None else None
+        self._source = source
+        self._site = site
+        self._clock = clock
+        self._told: OrderedDict[tuple[str, str, str | None], float] = OrderedDict()
+        self._lock = threading.Lock()
 
     def write(
         self,
@@ -22,11 +51,50 @@ class Audit:
         reason: str = "",
         outcome: Outcome = "success",
         address: str = "",
+        query: str = "",
     ) -> None:
         """Tell of an action on a study, by its UID, and on objects, by theirs.
 
-        `address` is where a person asked from, where it is known.
+        `address` is where a person asked from, where it is known; `query` names what was searched
+        by, without the values. A disk that fails is told of in the log, and stops nobody.
         """
+        deed = Deed(action, person, outcome, study, tuple(objects), reason, address, query)
+        now = datetime.now(UTC)
+        try:
+            if self._trail is not None:
+                self._trail.append(message(deed, self._source, self._site, now), now)
+        except OSError as exc:
+            log.event("audit-failed", level=logging.ERROR, code=action, reason=exc.strerror)
         log.event(
             "audit", code=action, study_instance_uid=study, count=len(objects), outcome=outcome
         )
+
+    def write_once(self, action: str, person: Person, *, study: str | None, address: str) -> None:
+        """Tell of what comes many times over, as frames do, once in a while."""
+        key, now = (action, person.name, study), self._clock()
+        with self._lock:
+            last = self._told.get(key)
+            if last is not None and now - last < ONCE_S:
+                return
+            self._told[key] = now
+            self._told.move_to_end(key)
+            while len(self._told) > MOST_KEPT:
+                self._told.popitem(last=False)
+        self.write(action, person, study=study, address=address)
+
+    def started(self) -> None:
+        """Tell that the node runs."""
+        self.write("start", LOCAL)
+
+    def stopped(self) -> None:
+        """Tell that it ends in good order."""
+        self.write("stop", LOCAL)
+
+
+def open_audit(settings: Settings) -> Audit:
+    """The audit log of a home; commands beside the node may write to it as well."""
+    return Audit(
+        settings.home / FOLDER,
+        source=settings.audit.source or settings.listen.ae_title,
+        site=settings.audit.site,
+    )

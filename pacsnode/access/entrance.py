@@ -54,7 +54,6 @@ class Entrance:
         if not matched:
             self.refuse("The name or the password is wrong", self._tried(name), address)
         self._of_names.forget(name.casefold())
-        self._of_addresses.take_back(address)
         return Person(name, self._roles[name], "password")
 
     def by_token(self, token: str, address: str) -> Person:
@@ -76,6 +75,7 @@ class Entrance:
     def admit(self, person: Person, cookies: Mapping[str, str], address: str) -> str:
         """Begin a login; gives the key that the cookie holds."""
         key = self._logins.begin(person, before=cookies.get(self.cookie, ""))
+        self._of_addresses.take_back(address)
         self.audit.write("login", person, address=address)
         return key
 
@@ -83,6 +83,14 @@ class Entrance:
         """End the login of a browser."""
         self._logins.end(cookies.get(self.cookie, ""))
         self.audit.write("logout", person, address=address)
+
+    def pause(self, address: str) -> None:
+        """Count a try of this address. Raises NotAdmitted where there were too many."""
+        if wait_s := self._of_addresses.wait_s(address):
+            unknown = Person("unknown", frozenset(), "oidc")
+            sentence = f"Too many refused logins: try again in {wait_s} s"
+            self.refuse(sentence, unknown, address, wait_s)
+        self._of_addresses.refused(address)
 
     def refuse(self, sentence: str, person: Person, address: str, wait_s: int = 0) -> NoReturn:
         """Write of it, and raise NotAdmitted."""

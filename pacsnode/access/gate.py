@@ -31,11 +31,11 @@ LONGEST_KEY: Final = 128
 ALWAYS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",  # a browser's cache is no place for patients
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 OF_RESOURCES: Final[Mapping[str, str]] = {
     **ALWAYS,
+    "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 OF_PAGES: Final[Mapping[str, str]] = {
@@ -43,6 +43,7 @@ OF_PAGES: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with none at all, a form of ours has the Origin `null`
 }
 HSTS: Final = "max-age=31536000"
 
@@ -116,7 +117,8 @@ class Gate:
         nearest = address_of(Request(scope))
         if not self._is_proxy(nearest):
             raise Refused(refusal(403, "Reach this server through its proxy"))
-        told = Request(scope).headers.get("x-forwarded-for", "")
+        # some proxies add a line of their own below the client's
+        told = ",".join(Request(scope).headers.getlist("x-forwarded-for"))
         way = [part.strip() for part in told.split(",") if part.strip()]
         # from the right, each was told by the one before it: the first that is no proxy of ours
         client = next((part for part in reversed(way) if not self._is_proxy(part)), nearest)

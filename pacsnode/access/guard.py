@@ -60,6 +60,13 @@ def _check(arguments: tuple[Any, ...], named: dict[str, Any], role: Role) -> Non
     if person is None:
         _refuse(401, "Log in first")
     if role not in person.roles:
+        audit = getattr(request.app.state, "audit", None) if "app" in request.scope else None
+        if audit is not None:
+            address = request.client.host if request.client is not None else ""
+            audit.write(
+                "role-missing", person, outcome="failure", address=address,
+                reason=f"{request.method} {request.scope['path']} needs the role {role}",
+            )  # fmt: skip
         _refuse(403, f"This needs the role {role!r}, which {person.name} does not have")
 
 

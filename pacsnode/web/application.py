@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from engine.errors import Unreadable
 from pacsnode import log
 from pacsnode.access import Role, needs
-from pacsnode.access.audit import Audit
+from pacsnode.access.audit import open_audit
 from pacsnode.access.entrance import Entrance
 from pacsnode.access.gate import Gate
 from pacsnode.acting import Actions
@@ -40,6 +40,7 @@ from pacsnode.web.retrieving import Retrieve
 from pacsnode.web.searching import Searching
 from pacsnode.web.spool import Bounds
 from pacsnode.web.storing import Store
+from pacsnode.web.telling import Telling
 from storage.archive import Archive
 from storage.errors import StorageError
 
@@ -65,11 +66,12 @@ def application(archive: Archive, settings: Settings, pages: Sequence[BaseRoute]
         *_retrieving(Retrieve(archive)),
         *_rendering(Rendering(archive)),
     ]
-    audit = Audit()
-    entrance = Entrance(settings.web, audit)
     told = Route(ROOT, needs("read")(Capabilities(resources).answer), methods=["GET", "OPTIONS"])
+    audit = open_audit(settings)
+    entrance = Entrance(settings.web, audit)
+    telling = Telling(audit)
     routes = [
-        Route(one.path, needs(ROLE_OF[one.method])(one.answer), methods=[one.method])
+        Route(one.path, needs(ROLE_OF[one.method])(telling.told(one)), methods=[one.method])
         for one in resources
     ]
     page = page_application(archive, settings, Actions(archive, settings), audit)

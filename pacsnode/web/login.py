@@ -1,6 +1,7 @@
 """The login page: in by name and password, out again."""
 
 import re
+import secrets
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +15,7 @@ from pacsnode.access import Person, csrf_token
 from pacsnode.access.entrance import Entrance, NotAdmitted
 from pacsnode.access.gate import address_of
 from pacsnode.access.guard import person_of
+from pacsnode.access.oidc import JOURNEY_S, Issuer, IssuerAway, NotVouched
 
 FOLDER: Final = Path(__file__).parent
 HOME: Final = "/"
@@ -25,6 +27,8 @@ class LoginPage:
 
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
+        self._issuer = Issuer(entrance.web.oidc) if entrance.web.oidc is not None else None
+        self._journey_cookie = f"{entrance.cookie}-journey"
         self._pages = jinja2.Environment(
             loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True
         )
@@ -34,6 +38,8 @@ class LoginPage:
         return [
             Route("/login", self.show, methods=["GET"]),
             Route("/login", self.log_in, methods=["POST"]),
+            Route("/login/oidc", self.send, methods=["GET"]),
+            Route("/login/oidc/back", self.welcome, methods=["GET"]),
             Route("/logout", self.log_out, methods=["POST"]),
         ]
 
@@ -50,20 +56,61 @@ class LoginPage:
         try:
             person = await self._entrance.by_password(name, password, address_of(request))
         except NotAdmitted as refused:
-            status = 429 if refused.wait_s else 401
-            page = self._page(request, status, said=str(refused), name=name[:64], next=onward)
-            if refused.wait_s:
-                page.headers["Retry-After"] = str(refused.wait_s)
-            return page
+            return self._refused(request, refused, name=name[:64], next=onward)
         return self.admitted(request, person, RedirectResponse(onward, 303))
 
+    def send(self, request: Request) -> Response:
+        """Send the browser to the issuer; it comes back to `welcome`."""
+        issuer = self._issuer
+        if issuer is None:
+            return RedirectResponse("/login", 303)
+        browser = secrets.token_urlsafe(32)
+        onward = local_path(request.query_params.get("next", ""))
+        try:
+            answer = RedirectResponse(issuer.send(browser, _back(request), onward), 303)
+        except IssuerAway as exc:
+            return self._page(request, 503, said=str(exc), next=onward)
+        # Lax: the browser comes back by a link of the issuer's
+        answer.set_cookie(
+            self._journey_cookie, browser, max_age=int(JOURNEY_S), httponly=True, samesite="lax",
+            path="/", secure=self._entrance.is_secure,
+        )  # fmt: skip
+        return answer
+
+    def welcome(self, request: Request) -> Response:
+        """Log in whom the issuer vouches for."""
+        issuer, address = self._issuer, address_of(request)
+        if issuer is None:
+            return RedirectResponse("/login", 303)
+        browser = request.cookies.get(self._journey_cookie, "")
+        try:
+            self._entrance.pause(address)
+            try:
+                person, onward = issuer.welcome(browser, _back(request), request.query_params)
+            except NotVouched as exc:
+                self._entrance.refuse(str(exc), Person("unknown", frozenset(), "oidc"), address)
+        except NotAdmitted as refused:
+            return self._refused(request, refused)
+        except IssuerAway as exc:
+            return self._page(request, 503, said=str(exc))
+        # no redirect: a browser that comes from elsewhere would leave the new cookie out
+        page = self._pages.get_template("go.html").render(next=onward)
+        answer = self.admitted(request, person, HTMLResponse(page))
+        answer.delete_cookie(self._journey_cookie, secure=self._entrance.is_secure)
+        return answer
+
+    def _refused(self, request: Request, refused: NotAdmitted, **told: Any) -> Response:
+        page = self._page(request, 429 if refused.wait_s else 401, said=str(refused), **told)
+        if refused.wait_s:
+            page.headers["Retry-After"] = str(refused.wait_s)
+        return page
+
     async def log_out(self, request: Request) -> Response:
-        """End the login, and forget what a browser kept of it."""
+        """End the login."""
         person = person_of(request)
         if person is not None:
             self._entrance.leave(person, request.cookies, address_of(request))
         answer = RedirectResponse("/login", 303)
-        answer.headers["Clear-Site-Data"] = '"cache"'
         secure = self._entrance.is_secure
         answer.delete_cookie(self._entrance.cookie, secure=secure, httponly=True, samesite="strict")
         return answer
@@ -90,6 +137,10 @@ class LoginPage:
             }
         )
         return HTMLResponse(text, status)
+
+
+def _back(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers['host']}/login/oidc/back"
 
 
 def local_path(told: str) -> str:

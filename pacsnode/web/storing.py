@@ -66,6 +66,11 @@ class Store:
                 outcomes += await asyncio.gather(
                     *(run_in_threadpool(self._keep, spool, part, study) for part in group)
                 )
+        request.state.kept = [
+            (one.header.study_instance_uid, one.header.sop_instance_uid)
+            for one in outcomes
+            if one.header is not None and one.failure is None
+        ]
         failed = sum(one.failure is not None for one in outcomes)
         status = 200 if not failed else 409 if failed == len(outcomes) else 202
         log.event("instances-stored", kept=len(outcomes) - failed, refused=failed, status=status)

@@ -1,11 +1,15 @@
 """Logging in over HTTP: who gets in, what each may, and what a browser and a stranger see."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from pacsnode.access import entrance
+from pacsnode.access.logins import Logins
+from pacsnode.access.pace import Pace
 from tests.encoded import part10_bytes
 from tests.makers import make_ct
 from tests.wire.browser import RELATED, related
@@ -29,6 +33,24 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(tmp_path_factory.mktemp("local"), tokens=tokens()) as told:
         yield told
+
+
+class Clock:
+    """A clock that goes when told."""
+
+    s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What an entrance made from now on takes for the time."""
+    told = Clock()
+    monkeypatch.setattr(entrance, "Pace", partial(Pace, clock=told))
+    monkeypatch.setattr(entrance, "Logins", partial(Logins, clock=told))
+    return told
 
 
 # without users
@@ -209,11 +231,8 @@ def test_what_is_typed_is_shown_as_text(gated: House) -> None:
 # refusals
 
 
-def test_wrong_passwords_have_to_wait(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    home = tmp_path_factory.mktemp("paced")
-    with house(home, users=users(), login_tries=3, login_pause_s=2) as paced:
+def test_wrong_passwords_have_to_wait(tmp_path: Path, clock: Clock) -> None:
+    with house(tmp_path, users=users(), login_tries=3, login_pause_s=60) as paced:
         with paced.visitor() as visitor:
             said = set()
             for name in ("reader", "stranger"):
@@ -223,11 +242,11 @@ def test_wrong_passwords_have_to_wait(
                     said.add(answer.text.partition('role="alert">')[2].partition("<")[0])
                 answer = log_in(visitor, name.upper(), "wrong")
                 assert answer.status_code == 429
-                assert 1 <= int(answer.headers["retry-after"]) <= 2
+                assert answer.headers["retry-after"] == "60"
             assert said == {"The name or the password is wrong"}
             assert log_in(visitor, "reader").status_code == 429  # right, and too soon
             assert log_in(visitor, "doctor").status_code == 303
-        time.sleep(2.1)
+        clock.s += 61
         with paced.visitor() as visitor:
             assert log_in(visitor, "reader").status_code == 303
 
@@ -261,15 +280,14 @@ def test_guessed_tokens_have_to_wait(tmp_path_factory: pytest.TempPathFactory) -
         assert guesses == [401, 401, 401, 429, 429]
 
 
-def test_logins_end_by_themselves(tmp_path_factory: pytest.TempPathFactory) -> None:
-    home = tmp_path_factory.mktemp("ending")
+def test_logins_end_by_themselves(tmp_path: Path, clock: Clock) -> None:
     with (
-        house(home, users=users(), login_idle_s=1, login_s=100) as ending,
+        house(tmp_path, users=users(), login_idle_s=60, login_s=600) as ending,
         ending.logged_in("reader") as reader,
     ):
         unattended = {"X-Unattended": "1"}
         assert reader.get("/api/who", headers=unattended).status_code == 200
-        time.sleep(0.7)
+        clock.s += 40
         assert reader.get("/api/who", headers=unattended).status_code == 200
-        time.sleep(0.5)
+        clock.s += 40
         assert reader.get("/api/who", headers=unattended).status_code == 401

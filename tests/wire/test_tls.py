@@ -138,6 +138,9 @@ def test_a_proxy_tells_who_asks_and_others_tell_nothing(tmp_path: Path) -> None:
         ):
             answer = machine.get("/api/who", headers={"X-Forwarded-For": told}).json()
             assert (answer["client"], answer["scheme"]) == (client, "https")
+        twice = [("X-Forwarded-For", "198.51.100.1"), ("X-Forwarded-For", "192.0.2.9")]
+        headers = [*machine.headers.items(), *twice]  # a client's own, and the proxy's below it
+        assert machine.get("/api/who", headers=headers).json()["client"] == "192.0.2.9"
         wadl = machine.get("/dicom-web", headers={"Accept": "application/vnd.sun.wadl+xml"})
         assert f'base="https://{NAME}' in wadl.text
         with behind.visitor(Host=NAME) as visitor:

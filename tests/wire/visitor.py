@@ -52,7 +52,7 @@ class House:
     server: WebServer
     url: str
     home: Path
-    trusted: ssl.SSLContext | bool = True
+    trusted: ssl.SSLContext
 
     def visitor(self, **headers: str) -> httpx.Client:
         """Somebody with a browser: keeps cookies, follows nothing by itself."""
@@ -123,7 +123,9 @@ def house(home: Path, *, trusted: Path | None = None, **web: Any) -> Iterator[Ho
         try:
             scheme = "http" if settings.web.certificate is None else "https"
             url = f"{scheme}://{LOOPBACK}:{server.address[1]}"
-            context = ssl.create_default_context(cafile=trusted) if trusted else True
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody else
+            if trusted is not None:
+                context.load_verify_locations(trusted)
             yield House(archive, server, url, home, context)
         finally:
             server.stop(grace_s=2)
