@@ -38,6 +38,7 @@ from pacsnode.addresses import (
     by_their_names,
 )
 from pacsnode.errors import BadSettings
+from pacsnode.report_section import ReportSection
 from pacsnode.web_section import Web
 
 
@@ -231,25 +232,6 @@ class Describe(_Section):
         if self.describer == "petar" and self.model is None:
             raise ValueError("the describer `petar` needs the folder of its `model`")
         return self
-
-
-class ReportSection(_Section):
-    """How our documents present themselves."""
-
-    series_description: str = Field(
-        default="PET/CT lesion report (AI, unverified)",
-        max_length=64,
-        description="SeriesDescription of our reports",
-    )
-    series_number: int = Field(default=9901, ge=1, description="SeriesNumber of our reports")
-    tracking_identifier: Literal["plain", "editable"] = Field(
-        default="plain",
-        description="`plain`: `Lesion 1`; `editable`: the name OHIF gives its own freehand ROIs, "
-        "so that it can edit them",
-    )
-    device_serial_number: str = Field(
-        default="1", max_length=64, description="DeviceSerialNumber of this installation"
-    )
 
 
 class Settings(BaseSettings):

@@ -79,7 +79,7 @@ def without(sr: Dataset, rejected: Collection[str], judgement: Judgement) -> Dat
         for item in new.ContentSequence
         if not str(item.get("TextValue", "")).startswith(VERIFIED_BY)
     ]
-    gone = []
+    gone: list[Dataset] = []
     for measurements in walk.named(new, codes.IMAGING_MEASUREMENTS):
         is_rejected = partial(_is_of, rejected)
         gone += filter(is_rejected, walk.children(measurements))

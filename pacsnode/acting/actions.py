@@ -1,5 +1,6 @@
 """Actions: what a person asks for, judged against where the mask stands, and written down."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 LONGEST_REASON: Final = 1000
 TRIES: Final = 20
+_DONE: Final = {
+    "verified": "Verification asked for",
+    "corrected": "Findings rejected",
+    "rejected": "Report rejected",
+}
 
 
 class Actions:
@@ -58,13 +64,41 @@ class Actions:
 
     def verify(self, sr: str, by: "Person", reason: str) -> Decision:
         """Have a report written anew as VERIFIED by a person, naming this one as predecessor."""
-        raise CannotAct("Reports cannot be verified yet.")
+        return self._judge(sr, by, _stated(reason), "verified", None)
 
     def reject(
         self, sr: str, by: "Person", reason: str, findings: Sequence[str] | None = None
     ) -> Decision:
-        """Reject a report, or some of its findings, by Tracking Unique Identifier."""
-        raise CannotAct("Reports cannot be rejected yet.")
+        """Reject a report as a whole, or those of its findings that are named.
+
+        A finding is named by its Tracking Unique Identifier, its Tracking Identifier or the number
+        of its segment.
+        """
+        kind = "rejected" if findings is None else "corrected"
+        return self._judge(sr, by, _stated(reason), kind, findings)
+
+    def _judge(
+        self, sr: str, by: "Person", reason: str, kind: str, findings: Sequence[str] | None
+    ) -> Decision:
+        # only here: who merely retries does not pay for the engine
+        from pacsnode.acting import judging
+
+        report = judging.report_of(self._archive, sr)
+        study, mask = judging.mask_of(self._archive, report)
+        document = judging.read_report(report)
+        facts = {
+            "seed": secrets.token_hex(32), "judges": sr, "kind": kind, "by": by.name,
+            "reason": reason,
+            "findings": [] if findings is None else judging.chosen(document, findings),
+        }  # fmt: skip
+        is_verified = document.get("VerificationFlag") == "VERIFIED"
+
+        def judge(lines: Sequence[Decision]) -> Step:
+            step = steps.judge(lines, facts, is_verified=is_verified)
+            judging.try_out(document, facts, self._settings)
+            return step
+
+        return self._act(study, mask, judge, _DONE[kind], by, reason)
 
     def _act(
         self,
@@ -82,7 +116,7 @@ class Actions:
             step = judge(lines)
             line = _line(study, mask, step, done, by, reason)
             before = lines[-1] if lines else None
-            if self._archive.write_down(line, follows=lambda last, seen=before: last == seen):
+            if self._archive.write_down(line, follows=_stands_at(before)):
                 log.event(
                     "asked", study_instance_uid=study, mask_sop_instance_uid=mask, code=step.code,
                     state=step.state,
@@ -103,6 +137,10 @@ def _line(study: str, mask: str, step: Step, done: str, by: "Person", reason: st
     }  # fmt: skip
     sentence = f"{done} by {by.name}{f': {reason}' if reason else '.'}"
     return Decision(study, mask, step.state, step.code, (sentence,), now, {**step.facts, **asked})
+
+
+def _stands_at(seen: Decision | None) -> Callable[[Decision | None], bool]:
+    return lambda last: last == seen
 
 
 def _stated(reason: str) -> str:

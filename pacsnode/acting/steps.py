@@ -6,9 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 from pacsnode.errors import CannotAct
-from pacsnode.jobs.asked import ACCEPTED, CANCELLED, REQUEUE, RETRY
-from pacsnode.jobs.journal import POSTPONED, last_made
-from pacsnode.jobs.withholding import ACCEPTED_FOR, REJECTS, held, report_facts, undelivered
+from pacsnode.jobs.asked import ACCEPTED, CANCELLED, REJECT, REQUEUE, RETRY, VERIFY
+from pacsnode.jobs.journal import POSTPONED, REJECTS, last_made
+from pacsnode.jobs.judged import JUDGED_SEED
+from pacsnode.jobs.withholding import ACCEPTED_FOR, VOUCHED, held, report_facts, undelivered
 from storage.records import CaseState, Decision
 
 
@@ -113,6 +114,31 @@ def accept(lines: Sequence[Decision]) -> Step:
     if not waiting:
         raise CannotAct("No report of this mask is held for a person to accept.")
     return Step("reported", ACCEPTED, report_facts(made) | {ACCEPTED_FOR: waiting})
+
+
+def judge(lines: Sequence[Decision], facts: Mapping[str, Any], *, is_verified: bool) -> Step:
+    """Write down what a person says of the report `facts["judges"]`. Raises CannotAct."""
+    last, made, sr = _last(lines), last_made(lines), facts["judges"]
+    if made is None or last.state == "superseded":
+        raise CannotAct(f"The report {sr} is not the one that stands: a later mask has its own.")
+    if REJECTS in made.facts:
+        raise CannotAct(f"The report {made.facts[REJECTS]} was rejected already.")
+    if made.facts["sr"] != sr:
+        raise CannotAct(f"The report {made.facts['sr']} has taken the place of {sr}: judge that.")
+    if last.state == "cancelled":
+        raise CannotAct("The mask was cancelled: retry it first, then judge its report.")
+    if last.facts.get("seed") != made.facts["seed"]:
+        raise CannotAct("Another report of this mask is on its way: wait for it, and judge that.")
+    kind = facts["kind"]
+    if kind == "verified" and is_verified:
+        raise CannotAct(f"The report {sr} is verified already.")
+    code = VERIFY if kind == "verified" else REJECT
+    step: dict[str, Any] = {**facts, JUDGED_SEED: made.facts["seed"]}
+    if kind != "corrected":
+        step[VOUCHED] = True  # a person vouches for it, or warns: that waits for no other person
+    if kind == "rejected":
+        step["destinations"] = list(made.facts["destinations"])
+    return Step("ready", code, step)
 
 
 def _is_unfinished(lines: Sequence[Decision]) -> bool:

@@ -26,7 +26,7 @@ STATES = (
 )  # fmt: skip
 
 
-def _archive(config: Path | None, home: Path | None) -> "Archive":
+def node_archive(config: Path | None, home: Path | None) -> "Archive":
     """The archive of a node, which may be running; a folder without one is an error."""
     from storage.archive import Archive
 
@@ -40,7 +40,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
     """What the node holds, and how far its reports are."""
     import shutil
 
-    with _archive(config, home) as archive:
+    with node_archive(config, home) as archive:
         latest = archive.latest_decisions()
         states = Counter[str](decision.state for decision in latest)
         disk = shutil.disk_usage(archive.root)
@@ -50,8 +50,8 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             "studies": counts.pop("studies"),
             "objects": counts,
             "masks": {state: states[state] for state in STATES if states[state]},
-            "held": [_told(line) for line in latest if _is_held(line, archive)],
-            "attention": [_told(line) for line in latest if _needs_a_person(line)],
+            "held": [line_fields(line) for line in latest if _is_held(line, archive)],
+            "attention": [line_fields(line) for line in latest if _needs_a_person(line)],
             "quarantined": [instance.sop_instance_uid for instance in quarantined],
             "model": _model(config, home),
             "disk_free_gb": round(disk.free / 1e9, 1),
@@ -116,7 +116,7 @@ def why(
     from pacsnode.assembly.arrivals import arrivals
     from pacsnode.assembly.words import explain
 
-    with _archive(config, home) as archive:
+    with node_archive(config, home) as archive:
         decisions = archive.decisions(study_uid)
         study = archive.study(study_uid)
     known = bool(decisions) or study is not None
@@ -126,7 +126,7 @@ def why(
             {
                 "study_instance_uid": study_uid,
                 "series": [_came(one) for one in came],
-                "decisions": [_told(decision) for decision in decisions],
+                "decisions": [line_fields(decision) for decision in decisions],
             }
         )
     else:
@@ -142,7 +142,7 @@ def _came(series: "Arrival") -> dict[str, Any]:
     }
 
 
-def _told(decision: "Decision") -> dict[str, Any]:
+def line_fields(decision: "Decision") -> dict[str, Any]:
     return {
         "study_instance_uid": decision.study_instance_uid,
         "mask_instance_uid": decision.mask_instance_uid,

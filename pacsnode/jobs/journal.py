@@ -15,6 +15,7 @@ HELD = "delivery-held"
 SHADOWED = "delivery-shadowed"
 STOPPED = "delivery-stopped"
 POSTPONED = "report-postponed"
+REJECTS = "rejects"  # fact of every line about a note on a rejected report: the SR it rejects
 NOW = "now"  # fact of a line about a report: the code of why the mask could not be reported today
 
 
@@ -38,8 +39,16 @@ def write(
 
 
 def is_wanted(archive: Archive, order: ReportOrder) -> bool:
-    """Whether the mask still stands where the order was given, and not everyone has the report."""
-    last = archive.decisions(order["study"], order["mask"])[-1:]
+    """Whether the mask still stands where the order was given, and not everyone has the report.
+
+    What a person said of a report is written down whatever has come for the mask since.
+    """
+    lines = archive.decisions(order["study"], order["mask"])
+    last = lines[-1:]
+    if "judges" in order:
+        own = last_of_seed(lines, order["seed"])
+        open_still = own is not None and own.state in ("ready", "running")
+        return open_still and lines[-1].state != "cancelled"
     return any(_is_about(line, order["seed"]) and line.state != "delivered" for line in last)
 
 
@@ -50,9 +59,15 @@ def _is_about(line: Decision, seed: str) -> bool:
 def write_reported(archive: Archive, order: ReportOrder, documents: list[str]) -> None:
     """The documents are made and kept, and take the place of the earlier mask's."""
     facts = {"seed": order["seed"], "sr": documents[-1], "documents": documents}
+    state: CaseState = "reported"
+    reason = f"The report {documents[-1]} was made and kept."
+    if "judges" in order:
+        facts["judges"] = order["judges"]
+    if order.get("kind") == "rejected":
+        state, facts[REJECTS] = "rejected", order["judges"]
+        reason = f"The report {order['judges']} is rejected: the note {documents[-1]} says so."
     write(
-        archive, order["study"], order["mask"], "reported", "reported",
-        [f"The report {documents[-1]} was made and kept."],
+        archive, order["study"], order["mask"], state, state, [reason],
         **facts, destinations=order["destinations"],
     )  # fmt: skip
 
@@ -195,6 +210,9 @@ def _write_delivery(
     **facts: Any,
 ) -> None:
     documents = order["documents"]
+    if "rejects" in order:
+        facts[REJECTS] = order["rejects"]
+        state = state if state == "failed" else "rejected"
     write(
         archive, order["study"], order["mask"], state, code, reasons,
         seed=order["seed"], sr=documents[-1], documents=documents,

@@ -23,6 +23,7 @@ from pacsnode.jobs import journal
 from pacsnode.jobs.describers import Absent, writes_with_a_model
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
+from pacsnode.jobs.judging import judged_document
 from pacsnode.jobs.keeping import keep_raw_words
 from pacsnode.jobs.orders import Made, ReportOrder
 from storage.archive import Archive
@@ -85,6 +86,8 @@ def _defect(error: Exception) -> Made:
 
 
 def _kept_or_new(order: ReportOrder, desk: Desk, describer: Describer) -> list[str]:
+    if "judges" in order:
+        return _kept_or_new_judgement(order, desk)
     style = _style(order, desk)
     sr, seg = sr_uid(style), seg_uid(style)
     if desk.archive.instance(sr) is not None:
@@ -110,6 +113,15 @@ def _kept_or_new(order: ReportOrder, desk: Desk, describer: Describer) -> list[s
     _keep(document, desk)
     reach("sr-kept")
     return [*uids, sr]
+
+
+def _kept_or_new_judgement(order: ReportOrder, desk: Desk) -> list[str]:
+    document = judged_document(order, desk)
+    uid = str(document.SOPInstanceUID)
+    if desk.archive.instance(uid) is None:
+        _keep(encoded(document), desk)
+    reach("judgement-kept")
+    return [uid]
 
 
 def _style(order: ReportOrder, desk: Desk) -> ReportStyle:

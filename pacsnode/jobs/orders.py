@@ -17,6 +17,8 @@ class ReportOrder(TypedDict):
     earlier_masks: list[str]  # earlier versions of this mask, the latest first
     destinations: list[str]  # names
     first: NotRequired[int]  # the try that began this round of them; 1 where it is not stated
+    judges: NotRequired[str]  # the SR that a person judged, where that is what is written down
+    kind: NotRequired[str]  # "verified", "corrected" or "rejected": what came of it
 
 
 class DeliveryOrder(TypedDict):
@@ -29,6 +31,7 @@ class DeliveryOrder(TypedDict):
     destination: str
     destinations: list[str]  # all that must have it before it counts as delivered
     first: NotRequired[int]  # as above
+    rejects: NotRequired[str]  # of a note on a report that a person rejected: that SR
 
 
 class FetchOrder(TypedDict):

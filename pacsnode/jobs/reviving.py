@@ -11,6 +11,7 @@ from pacsnode import log
 from pacsnode.jobs import journal
 from pacsnode.jobs.asked import RETRY, is_cancelled
 from pacsnode.jobs.desk import Desk
+from pacsnode.jobs.judged import open_orders
 from pacsnode.jobs.orders import DeliveryOrder, ReportOrder
 from pacsnode.jobs.withholding import undelivered
 from pacsnode.jobs.workflows import (
@@ -21,6 +22,7 @@ from pacsnode.jobs.workflows import (
     enqueue_report,
     fetch_prefix,
     report_prefix,
+    start_report,
     tries_of,
 )
 from storage.records import Decision
@@ -45,10 +47,14 @@ _BROKEN = [
 
 
 def take_up_deliveries(desk: Desk) -> None:
-    """At the start of a process: try parked deliveries once more, and start any that is missing."""
+    """At the start of a process: try parked deliveries once more, and start any that is missing.
+
+    What persons said of reports and is not written down yet comes first.
+    """
     for last in desk.archive.latest_decisions():
         if last.mask_instance_uid is not None and last.state not in NOTHING_LEFT:
             lines = desk.archive.decisions(last.study_instance_uid, last.mask_instance_uid)
+            _take_up_judgements(lines, desk)
             for order in _undelivered(lines):
                 _take_up(order)
             if last.code == RETRY:
@@ -73,7 +79,8 @@ def _take_up(order: DeliveryOrder) -> None:
 
 
 def take_up_now(line: Decision, desk: Desk) -> bool:
-    """Go on now with whatever a mask waits for: its fetch, its report, its deliveries.
+    """Go on now with whatever a mask waits for: its fetch, its report, what was said of it, its
+    deliveries.
 
     False where a delivery is under way: what it comes to decides whether another try is due. The
     report itself is ordered by whoever looks at the study.
@@ -82,6 +89,7 @@ def take_up_now(line: Decision, desk: Desk) -> bool:
     lines = desk.archive.decisions(line.study_instance_uid, mask)
     if is_cancelled(lines):
         return True
+    _take_up_judgements(lines, desk)
     under_way = any(map(_is_under_way, _undelivered(lines)))  # by now, and not by what follows
     for order in _undelivered(lines):
         _take_up(order)
@@ -90,6 +98,12 @@ def take_up_now(line: Decision, desk: Desk) -> bool:
     for prefix in (fetch_prefix(mask), *map(report_prefix, seeds)):
         _hurry(prefix)
     return not under_way
+
+
+def _take_up_judgements(lines: Sequence[Decision], desk: Desk) -> None:
+    names = [destination.name for destination in desk.settings.destinations]
+    for judgement in open_orders(lines, names):
+        start_report(judgement)
 
 
 def _is_under_way(order: DeliveryOrder) -> bool:
@@ -110,7 +124,7 @@ def _hurry(prefix: str) -> None:
 
 
 def _delivery_of(line: Decision, destination: str) -> DeliveryOrder:
-    return DeliveryOrder(
+    order = DeliveryOrder(
         study=line.study_instance_uid,
         mask=str(line.mask_instance_uid),
         seed=line.facts["seed"],
@@ -118,6 +132,9 @@ def _delivery_of(line: Decision, destination: str) -> DeliveryOrder:
         destination=destination,
         destinations=list(line.facts["destinations"]),
     )
+    if journal.REJECTS in line.facts:
+        order["rejects"] = line.facts[journal.REJECTS]
+    return order
 
 
 class Reviver:

@@ -10,12 +10,14 @@ from typing import Any, Final, Literal
 
 from pacsnode.jobs import journal
 from pacsnode.jobs.asked import is_cancelled
-from pacsnode.jobs.journal import DELIVERED_TO, HELD, PARKED, SHADOWED, STOPPED
+from pacsnode.jobs.journal import DELIVERED_TO, HELD, PARKED, REJECTS, SHADOWED, STOPPED
+from pacsnode.jobs.judged import is_rejected
 from pacsnode.jobs.orders import DeliveryOrder
 from storage.records import Decision
 
-REJECTS: Final = "rejects"  # fact of a rejection note: the SR that it rejects
 ACCEPTED_FOR: Final = "accepted"  # fact: destinations that a person released a report for
+
+VOUCHED: Final = "vouched"  # fact: a person stands behind the document, so that none reviews it
 
 
 def reason_not_to_send(
@@ -29,6 +31,10 @@ def reason_not_to_send(
     name, seed = order["destination"], order["seed"]
     if is_cancelled(of_mask):
         return "cancelled"
+    if is_rejected(of_mask, order["documents"][-1]):
+        return "stopped"
+    if "rejects" in order and not _may_hold(of_mask, order["rejects"], name):
+        return "stopped"
     before = _codes(of_mask, seed, name)
     if mode == "shadow" or SHADOWED in before:
         return "shadowed"
@@ -38,7 +44,7 @@ def reason_not_to_send(
 
 
 def undelivered(lines: Sequence[Decision], seed: str) -> list[str]:
-    """The destinations that a report was made for, that lack it, and that it may go to."""
+    """The destinations that a report was made for, that lack it, and that it may go to now."""
     return [name for name in _made_for(lines, seed) if not _is_over(lines, seed, name)]
 
 
@@ -75,17 +81,32 @@ def _is_over(lines: Sequence[Decision], seed: str, name: str) -> bool:
     about = journal.last_about(lines, seed, name)
     if about is not None and about.code in (DELIVERED_TO, SHADOWED, STOPPED):
         return True
+    made = journal.made_of_seed(lines, seed)
+    if made is not None and is_rejected(lines, made.facts["sr"]):
+        return True
     return _is_held(lines, seed, name)
+
+
+def _may_hold(lines: Sequence[Decision], sr: str, name: str) -> bool:
+    """Whether a destination has an SR, or may have it of a try that ended early."""
+    told = {
+        line.code
+        for line in lines
+        if line.facts.get("sr") == sr and line.facts.get("destination") == name
+    }
+    return bool(told - {HELD, SHADOWED, STOPPED})
 
 
 def _is_held(lines: Sequence[Decision], seed: str, name: str) -> bool:
     about = journal.last_about(lines, seed, name)
+    if about is not None and is_rejected(lines, str(about.facts["sr"])):
+        return False
     return about is not None and about.code == HELD and not _is_accepted(lines, seed, name)
 
 
 def _is_accepted(lines: Sequence[Decision], seed: str, name: str) -> bool:
     about = (line for line in lines if line.facts.get("seed") == seed)
-    return any(name in line.facts.get(ACCEPTED_FOR, ()) for line in about)
+    return any(VOUCHED in line.facts or name in line.facts.get(ACCEPTED_FOR, ()) for line in about)
 
 
 def _codes(lines: Sequence[Decision], seed: str, name: str) -> set[str]:

@@ -188,7 +188,7 @@ def _give_up(
 
 
 def _delivery(order: ReportOrder, documents: list[str], destination: str) -> DeliveryOrder:
-    return DeliveryOrder(
+    delivery = DeliveryOrder(
         study=order["study"],
         mask=order["mask"],
         seed=order["seed"],
@@ -196,6 +196,9 @@ def _delivery(order: ReportOrder, documents: list[str], destination: str) -> Del
         destination=destination,
         destinations=order["destinations"],
     )
+    if order.get("kind") == "rejected":
+        delivery["rejects"] = order["judges"]
+    return delivery
 
 
 @DBOS.workflow(name="deliver", max_recovery_attempts=None)  # a delivery is never given up

@@ -17,6 +17,7 @@ from pacsnode.jobs.asking import MAY_BE_ASKED_FOR
 from pacsnode.jobs.describers import why_unknown
 from pacsnode.jobs.desk import Desk
 from pacsnode.jobs.failpoints import reach
+from pacsnode.jobs.judged import judgement_of_seed, standing_seed
 from pacsnode.jobs.orders import ReportOrder
 from pacsnode.jobs.workflows import start_fetch, start_report
 from storage.records import CaseState, Decision, Instance, Series
@@ -138,6 +139,8 @@ def _order(one: _Looked, earlier: list[str], desk: Desk) -> None:
     elif known is not lines[-1]:
         again = (*known.reasons, _why_again(lines[-1]))
         _write(replace(known, reasons=again, decided_at=datetime.now(UTC)), lines, desk)
+    if judgement_of_seed(lines, seed) is not None:
+        return  # taken up by itself: it needs no image
     if known is None or known.state in ("ready", "running"):
         start_report(_report_order(one, seed, earlier, desk))
         reach("report-enqueued")
@@ -181,15 +184,20 @@ def _seed(one: _Looked, lines: Sequence[Decision], desk: Desk) -> str | None:
     counting = seeds_since_requeue(lines)
     for line in reversed(lines):
         seed = line.facts.get("seed")
-        if counting is not None and seed not in counting:
+        if counting is not None and counting.isdisjoint(_with_its_judgements(lines, seed)):
             continue
         if seed and line.state == "ready" and line.facts.get("inputs_sha256") == inputs:
             last = journal.last_of_seed(lines, seed)
             if last is not None and (last.state in _ALIVE or "documents" in last.facts):
-                return str(seed)
+                return standing_seed(lines, str(seed))
     if why_unknown(desk.describer) is not None:
         return None
-    return report_seed(inputs, desk.describer.identity, desk.settings, one.label_maps)
+    made_today = report_seed(inputs, desk.describer.identity, desk.settings, one.label_maps)
+    return standing_seed(lines, made_today)
+
+
+def _with_its_judgements(lines: Sequence[Decision], seed: object) -> set[str]:
+    return {str(seed), standing_seed(lines, str(seed))}
 
 
 def _report_order(one: _Looked, seed: str, earlier: list[str], desk: Desk) -> ReportOrder:

@@ -1,12 +1,18 @@
 """What persons ask for, from the line in the journal to what reaches the destinations."""
 
 import json
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from engine.describing.template import Template
+from engine.finding import Description, Unable
+from engine.lesion import Lesion
+from engine.volume import Scan
 from pacsnode.access import ROLES, Person
 from pacsnode.acting import Actions, CannotAct
 from pacsnode.cli import app
@@ -99,6 +105,42 @@ def test_what_is_cancelled_stays_so_until_it_is_retried(tmp_path: Path) -> None:
             _actions(here).retry(study.study_uid, study.mask_uid, JANE)
             here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
     assert len(reports_at(receiver)) == 1
+
+
+class Slow:
+    """The template, which says nothing before it may."""
+
+    identity = Template.identity
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+
+    def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description | Unable]:
+        self.may_go_on.wait(60)
+        return Template().describe(scan, lesions)
+
+
+def test_what_is_cancelled_while_it_is_made_is_kept_and_sent_only_when_it_is_retried(
+    tmp_path: Path,
+) -> None:
+    study, slow = small_study("in the middle"), Slow()
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK, describer=slow) as here:
+            here.send(study.everything)
+            here.work_until(lambda: here.state(study) == "running", what="the job")
+            with pytest.raises(CannotAct, match="being made"):
+                _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            _actions(here).cancel(study.study_uid, study.mask_uid, JANE, "Not this one.")
+            slow.may_go_on.set()
+            here.work_until(lambda: "reported" in _codes(here, study), what="its end")
+            here.work_for(0.7)
+            assert here.state(study) == "cancelled"
+            assert receiver.arrived == []
+            _actions(here).retry(study.study_uid, study.mask_uid, JANE)
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+            assert _codes(here, study).count("reported") == 1
+    assert len(receiver.arrived) == 1
 
 
 def test_a_mask_cancelled_before_its_report_is_made_once_it_is_retried(tmp_path: Path) -> None:

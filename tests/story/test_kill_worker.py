@@ -13,6 +13,8 @@ from threading import Thread
 
 import pytest
 
+from pacsnode.access import ROLES, Person
+from pacsnode.acting import Actions
 from pacsnode.assembly import assess
 from pacsnode.intake.association import Listener
 from pacsnode.settings import Assembly, Settings
@@ -260,3 +262,31 @@ def _one_chain(receiver: Receiver, study: SmallStudy) -> None:
     found = reports_at(receiver, study.study_uid)
     named = [uid for report in found.values() for uid in predecessors(report)]
     assert len(named) == len(set(named)) == len(found) - 1
+
+
+def test_a_whole_node_killed_once_an_action_was_answered_does_it_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    study = small_study("judged before the kill")
+    port = free_port()
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=0.3)
+        with node_that_is_killed(settings, port) as node:
+            assert storescu(port, save(study.everything, tmp_path / "files")).returncode == 0
+            with Archive.open(settings.home / "archive", check=False) as archive:
+                wait_until(lambda: _state(archive, study) == "delivered", within_s=60, what="it")
+                (worker,) = _children(node.pid)
+                os.kill(worker, signal.SIGSTOP)  # answered by a worker that does nothing any more
+                draft = str(_lines(archive, study)[-1].facts["sr"])
+                doctor = Person("Doe^Jane", ROLES, "password")
+                Actions(archive, settings).verify(draft, doctor, "Read beside the PET.")
+                node.kill()
+                os.kill(worker, signal.SIGKILL)
+        assert list(reports_at(receiver)) == [draft]
+        with node_that_is_killed(settings, port):
+            wait_until(lambda: len(reports_at(receiver)) == 2, within_s=60, what="the verified one")
+            time.sleep(1.0)  # for what should not come
+        _one_chain(receiver, study)
+    (verified,) = (one for uid, one in reports_at(receiver).items() if uid != draft)
+    assert verified.VerificationFlag == "VERIFIED"
+    assert len(receiver.arrived) == 2

@@ -271,3 +271,22 @@ def test_records_cannot_be_changed_by_who_reads_them(archive: Archive) -> None:
     assert found is not None
     with pytest.raises(TypeError):
         found.attributes["Units"] = "GML"  # type: ignore[index]
+
+
+def test_a_line_is_not_written_behind_another_than_it_follows(archive: Archive) -> None:
+    first, second = _decision(facts={}), _decision(state="ready", code="ready", facts={})
+    assert archive.write_down(first, follows=lambda last: last is None)
+    assert not archive.write_down(second, follows=lambda last: last is None)
+    assert archive.decisions("1.2") == (first,)
+    assert archive.write_down(second, follows=lambda last: last == first)
+
+
+def test_lines_of_some_codes_are_found_from_a_cursor_on(archive: Archive) -> None:
+    start, nothing = archive.decisions_since(0, ["asked"])
+    archive.write_down(_decision())
+    archive.write_down(asked := _decision(code="asked", facts={}))
+    archive.write_down(_decision(code="other"))
+    assert (start, nothing) == (0, ())
+    cursor, found = archive.decisions_since(start, ["asked"])
+    assert found == (asked,)
+    assert archive.decisions_since(cursor, ["asked"]) == (cursor, ())
