@@ -191,7 +191,7 @@ def _part(series: Arrival) -> Part:
 
 def _mask(archive: Archive, number: int, mask: str, lines: Sequence[Decision]) -> MaskShown:
     last = lines[-1]
-    chosen = next((one for one in reversed(lines) if one.state == "ready"), last)
+    chosen = next((one for one in reversed(lines) if one.code == "ready"), last)
     instance = archive.instance(mask)
     reports = _reports(archive, mask, lines)
     return MaskShown(

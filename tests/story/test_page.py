@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from pydicom import Dataset
 
-from engine.cohort.phantom import PhantomStudy, make_study
 from pacsnode.settings import Settings
 from pacsnode.web.server import WebServer
 from tests.makers import make_ct
@@ -24,7 +23,8 @@ from tests.page_browser import (
     picture_for_the_guide,
 )
 from tests.peers import Receiver
-from tests.story.small import Site, settings_for, site, small_study
+from tests.story.small import Site, SmallStudy, settings_for, site, small_study
+from tests.story.torso import LESIONS, torso
 from tests.wire.visitor import WORDS, users
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
@@ -38,7 +38,7 @@ class House:
 
     here: Site
     receiver: Receiver
-    phantom: PhantomStudy
+    study: SmallStudy
     open_url: str
     gated_url: str
 
@@ -52,7 +52,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("page")
-    phantom = make_study(folder / "phantom")
     with Receiver() as receiver:
         settings = settings_for(folder / "home", receiver, quiet_s=3.0, web={"port": 0})
         gated = Settings(**{**dict(settings), "web": {"port": 0, "users": users()}})
@@ -62,7 +61,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 server.start()
             try:
                 urls = [server.url.removesuffix("/dicom-web") for server in servers]
-                yield House(here, receiver, phantom, *urls)
+                yield House(here, receiver, torso("page"), *urls)
             finally:
                 for server in servers:
                     server.stop(grace_s=2)
@@ -109,15 +108,14 @@ def test_a_study_goes_from_arriving_to_delivered_before_the_eyes(page: Page, hou
     page.goto("/")
     expect(page.get_by_role("heading", name="Nothing has come yet")).to_be_visible()
     picture_for_the_guide(page, "first")
-    images = [*house.phantom.pet, *house.phantom.ct]
-    house.here.send_files(images)
+    house.here.send([*house.study.pet, *house.study.ct])
     expect(page.locator(".badge", has_text="Arriving")).to_be_visible()
-    house.here.send_files([house.phantom.seg])
+    house.here.send([house.study.seg])
     expect(page.locator(".badge", has_text="Delivered")).to_be_visible()
     assert [one.sop_class_uid for one in house.receiver.arrived] != []
-    page.locator(".who a").click()
+    page.locator(f"[id='study-{house.study.study_uid}']").click()
     rows = page.locator(".findings tbody tr:not(.context)")
-    expect(rows).to_have_count(len(house.phantom.lesions))
+    expect(rows).to_have_count(len(LESIONS))
     expect(page.locator("#trail li").first).to_contain_text("Delivered")
     picture = page.locator(".projection img")
     picture.scroll_into_view_if_needed()
@@ -210,6 +208,20 @@ def test_no_page_is_too_wide_for_a_phone_or_has_a_grave_fault(
     opened.goto(house.open_url)
     picture_for_the_guide(opened, f"phone-{scheme}")
     opened.close()
+
+
+def test_a_report_is_rejected_with_a_reason(page: Page, house: House) -> None:
+    page.goto(f"/studies/{house.study.study_uid}")
+    page.locator(".act summary", has_text="Reject").click()
+    page.get_by_role("button", name="Reject", exact=True).click()
+    reason = page.get_by_label("Reason")
+    assert reason.evaluate("field => !field.checkValidity()")
+    reason.fill("Lesion 2 is the ureter")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("rejection is being written")
+    expect(page.locator("#reports .badge", has_text="Rejected")).to_be_visible()
+    expect(page.locator("#trail")).to_contain_text("by local: Lesion 2 is the ureter")
+    expect(page.locator(".act summary", has_text="Verify")).to_have_count(0)
 
 
 def _delivered(house: House) -> str:

@@ -15,7 +15,7 @@ from pacsnode.showing.quarantine import QuarantinedShown, one_quarantined, quara
 from pacsnode.showing.states import GROUPS, Group
 from pacsnode.showing.studies import StudyShown, study_shown
 from pacsnode.showing.worklist import Asked, Worklist, Worklists
-from pacsnode.web.doing import DEEDS, Deed, Doing
+from pacsnode.web.deeds import DEEDS, Deed, Doing
 from storage.archive import Archive
 from storage.header import is_uid
 

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from pacsnode.access import needs
 from pacsnode.access.guard import person_of
 from pacsnode.errors import CannotAct
-from pacsnode.web.doing import Deed, Doing
+from pacsnode.web.deeds import Deed, Doing
 from pacsnode.web.page.pages import Pages
 
 SEE_OTHER = 303

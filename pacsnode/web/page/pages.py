@@ -20,7 +20,7 @@ from pacsnode.showing.states import GROUPS, Group
 from pacsnode.showing.studies import StudyShown, study_shown
 from pacsnode.showing.worklist import Asked, Worklist, Worklists
 from pacsnode.web.answers import root_url
-from pacsnode.web.doing import DEEDS
+from pacsnode.web.deeds import DEEDS
 from pacsnode.web.page.templating import Templates, digest, is_part
 from storage.archive import Archive
 from storage.header import is_uid

@@ -18,7 +18,7 @@ from pacsnode.settings import Settings
 from pacsnode.showing.worklist import Worklists
 from pacsnode.web.api.operations import operations
 from pacsnode.web.api.routes import api_application
-from pacsnode.web.doing import DEEDS, Doing
+from pacsnode.web.deeds import DEEDS, Doing
 from pacsnode.web.page.forms import form_of
 from pacsnode.web.page.pages import Pages
 from pacsnode.web.page.templating import Templates
