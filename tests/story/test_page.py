@@ -147,7 +147,7 @@ def test_a_mask_is_cancelled_with_a_reason_alone_and_retried(page: Page, house: 
     page.goto("/")
     page.locator(f"[id='study-{lonely.study_uid}']").click()
     page.locator(".act summary", has_text="Cancel").click()
-    reason = page.get_by_label("Reason")
+    reason = page.get_by_role("textbox", name="Reason")
     page.get_by_role("button", name="Cancel", exact=True).click()
     assert reason.evaluate("field => !field.checkValidity()")  # the browser wants one
     reason.fill("Drawn on another patient")
@@ -214,7 +214,7 @@ def test_a_report_is_rejected_with_a_reason(page: Page, house: House) -> None:
     page.goto(f"/studies/{house.study.study_uid}")
     page.locator(".act summary", has_text="Reject").click()
     page.get_by_role("button", name="Reject", exact=True).click()
-    reason = page.get_by_label("Reason")
+    reason = page.get_by_role("textbox", name="Reason")
     assert reason.evaluate("field => !field.checkValidity()")
     reason.fill("Lesion 2 is the ureter")
     page.get_by_role("button", name="Reject", exact=True).click()

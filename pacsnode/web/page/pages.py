@@ -50,7 +50,17 @@ MAY: Final[Mapping[str, frozenset[str]]] = {
         {"failed", "parked", "refused", "postponed", "undelivered", "cancelled", "waiting"}
     ),
     "cancel": frozenset(
-        {"waiting", "ready", "postponed", "undelivered", "reported", "held", "failed", "parked"}
+        {
+            "waiting",
+            "ready",
+            "postponed",
+            "undelivered",
+            "reported",
+            "held",
+            "failed",
+            "parked",
+            "refused",
+        }
     ),
 }
 PARTS: Final = ("live", "reports", "trail")
