@@ -38,7 +38,8 @@ class SectionShown:
 
 def settings_shown(settings: Settings) -> tuple[SectionShown, ...]:
     """Every section, those keys that stand alone first."""
-    alone, sections = [], []
+    alone: list[SettingShown] = []
+    sections: list[SectionShown] = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         shown = tuple(_each(name, value, field.default, field.description or ""))

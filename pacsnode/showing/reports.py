@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,7 +19,7 @@ from engine.report.quantities import QUANTITIES
 from engine.report.read import ReadFinding, read_findings
 from storage.records import Instance
 
-_PRINTED: Final = {
+_PRINTED: Final[Mapping[str, Callable[[float], str]]] = {
     "volume_cm3": printed_cm3,
     "long_axis_mm": printed_cm,
     "short_axis_mm": printed_cm,

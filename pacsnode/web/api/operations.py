@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from starlette.exceptions import HTTPException
 
@@ -18,6 +18,8 @@ from pacsnode.showing.worklist import Asked, Worklist, Worklists
 from pacsnode.web.doing import DEEDS, Deed, Doing
 from storage.archive import Archive
 from storage.header import is_uid
+
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _operation(deed: Deed, doing: Doing) -> Operation:
             raise HTTPException(400, "The reason is a text.")
         if not isinstance(findings, list) or not all(isinstance(one, str) for one in findings):
             raise HTTPException(400, "The findings are a list of Tracking Unique Identifiers.")
-        line = doing.do(deed, call.path, call.person, reason, tuple(findings))
+        line = doing.perform(deed, call.path, call.person, reason, tuple(findings))
         return Written(
             line.study_instance_uid, line.mask_instance_uid, line.state, line.code, line.reasons
         )
@@ -164,7 +166,7 @@ def _in_path(*names: str) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, "path", *_PATHS[name]) for name in names)
 
 
-def _found(shown: Any) -> Any:
+def _found(shown: Shown | None) -> Shown:
     if shown is None:
         raise HTTPException(404, "Nothing of that name is known.")
     return shown
