@@ -96,11 +96,11 @@ def test_what_is_cancelled_stays_so_until_it_is_retried(tmp_path: Path) -> None:
             answers.append(0x0000)
             tried = len(receiver.arrived)
             here.send(study.pet[:1])
-            here.work_for(1.5)
+            here.work_for(0.8)
             assert len(receiver.arrived) == tried
             assert here.lines(study)[-1].reasons == ("Cancelled by Doe^Jane: Wrong patient drawn.",)
         with site(settings, backoff=QUICK) as here:
-            here.work_for(1)
+            here.work_for(0.8)
             assert here.state(study) == "cancelled"
             _actions(here).retry(study.study_uid, study.mask_uid, JANE)
             here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
@@ -152,7 +152,7 @@ def test_a_mask_cancelled_before_its_report_is_made_once_it_is_retried(tmp_path:
             here.work_until(lambda: here.state(study) is not None, what="the first look")
             _actions(here).cancel(study.study_uid, study.mask_uid, JANE, "Not yet.")
             here.send(study.pet)
-            here.work_for(2)
+            here.work_for(0.8)
             assert here.state(study) == "cancelled"
             assert here.archive.reports_of(study.mask_uid) == ()
             with pytest.raises(CannotAct, match="cancelled already"):
@@ -201,13 +201,13 @@ def test_a_requeue_reports_with_the_settings_of_today_and_once(tmp_path: Path) -
             (first,) = reports_at(receiver)
         look = settings.report.model_copy(update={"series_number": 77})
         with site(settings.model_copy(update={"report": look}), backoff=QUICK) as here:
-            here.work_for(1)
+            here.work_for(0.8)
             assert list(reports_at(receiver)) == [first]
             _actions(here).requeue(study.study_uid, JANE)
             here.work_until(lambda: len(reports_at(receiver)) == 2, what="the second report")
             here.work_until(lambda: here.state(study) == "delivered", what="its delivery")
             here.send(study.pet[:1])
-            here.work_for(1)
+            here.work_for(0.8)
     second = next(one for uid, one in reports_at(receiver).items() if uid != first)
     assert predecessors(second) == [first]
     assert second.SeriesNumber == 77
@@ -244,7 +244,7 @@ def test_a_report_for_review_is_held_until_it_is_accepted_whatever_the_mode_is_b
             (held,) = json.loads(status.stdout)["held"]
             assert held["mask_instance_uid"] == study.mask_uid
         with site(settings, backoff=QUICK) as here:  # the node goes live
-            here.work_for(1)
+            here.work_for(0.8)
             assert receiver.arrived == []
             _actions(here).accept(study.study_uid, study.mask_uid, JANE, "Looks right.")
             here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
@@ -266,7 +266,7 @@ def test_what_was_made_in_the_shadow_is_never_sent_and_holds_up_no_later_report(
             with pytest.raises(CannotAct, match="nothing of it is left to deliver"):
                 _actions(here).retry(study.study_uid, study.mask_uid, JANE)
         with site(settings, backoff=QUICK) as here:
-            here.work_for(1)
+            here.work_for(0.8)
             assert receiver.arrived == []
             here.send(study.pet[-1:])
             here.work_until(lambda: here.state(study) == "delivered", what="the revision")
@@ -283,5 +283,5 @@ def test_a_stricter_mode_counts_for_what_waits_for_its_destination(tmp_path: Pat
         tried = len(receiver.arrived)
         with site(_with_mode(settings, "review"), backoff=QUICK) as here:
             here.work_until(lambda: _codes(here, study)[-1] == "delivery-held", what="the hold")
-            here.work_for(1)
+            here.work_for(0.8)
     assert len(receiver.arrived) == tried

@@ -138,7 +138,7 @@ def test_what_is_held_goes_out_once_it_is_verified_and_the_draft_never(tmp_path:
             here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
             verified = _standing(here, study)
         with site(_settings(tmp_path, receiver), backoff=QUICK) as here:
-            here.work_for(1)
+            here.work_for(0.8)
     (sent,) = reports_at(receiver).values()
     assert (sent.SOPInstanceUID, predecessors(sent)) == (verified, [rest])
     said = read_findings(sent)
@@ -177,7 +177,7 @@ def test_a_rejected_report_is_followed_by_a_note_where_it_may_have_gone(tmp_path
             _actions(here).requeue(study.study_uid, JANE)
             here.work_until(lambda: here.state(study) == "rejected", what="the second look")
         with site(settings, backoff=QUICK) as here:
-            here.work_for(1)
+            here.work_for(0.8)
             assert here.state(study) == "rejected"
     (note,) = _notes(has)
     assert note.StudyInstanceUID == study.study_uid
