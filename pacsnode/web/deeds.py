@@ -59,7 +59,7 @@ class Doing:
         self._archive = archive
         self._audit = audit
 
-    def do(
+    def carry_out(
         self,
         deed: Deed,
         path: Mapping[str, str],
