@@ -4,6 +4,7 @@ The page, its API and the command line call `Actions`; the worker does what the 
 """
 
 from pacsnode.acting.actions import Actions
+from pacsnode.acting.audited import audited
 from pacsnode.errors import CannotAct
 
-__all__ = ["Actions", "CannotAct"]
+__all__ = ["Actions", "CannotAct", "audited"]

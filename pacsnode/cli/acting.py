@@ -1,7 +1,9 @@
 """retry, requeue, cancel, accept, verify, reject: what a person may do to a study."""
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from pacsnode.cli.looking import line_fields, node_archive
 if TYPE_CHECKING:
     from pacsnode.access import Person
     from pacsnode.acting import Actions
+    from pacsnode.settings import Settings
     from storage.archive import Archive
     from storage.records import Decision
 
@@ -50,12 +53,10 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Try now what failed, was refused, waits for its next try or was cancelled."""
-    _act(
-        config, home, as_json,
-        lambda actions, archive: actions.retry(
-            study_uid, _mask(archive, study_uid, mask_uid), _person(name)
-        ),
-    )  # fmt: skip
+    by = _person(name)
+    with _asked(config, home, as_json) as asked:
+        mask = _mask(asked.archive, study_uid, mask_uid)
+        asked.act("retry", by, study_uid, mask, lambda actions: actions.retry(study_uid, mask, by))
 
 
 def requeue(
@@ -66,7 +67,9 @@ def requeue(
     as_json: AsJson = False,
 ) -> None:
     """Look at every mask of a study anew, with the settings and the model of today."""
-    _act(config, home, as_json, lambda actions, _: actions.requeue(study_uid, _person(name)))
+    by = _person(name)
+    with _asked(config, home, as_json) as asked:
+        asked.act("requeue", by, study_uid, None, lambda actions: actions.requeue(study_uid, by))
 
 
 def cancel(
@@ -79,12 +82,13 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Make and send nothing more for a mask, until it is retried."""
-    _act(
-        config, home, as_json,
-        lambda actions, archive: actions.cancel(
-            study_uid, _mask(archive, study_uid, mask_uid), _person(name), reason
-        ),
-    )  # fmt: skip
+    by = _person(name)
+    with _asked(config, home, as_json) as asked:
+        mask = _mask(asked.archive, study_uid, mask_uid)
+        asked.act(
+            "cancel", by, study_uid, mask,
+            lambda actions: actions.cancel(study_uid, mask, by, reason), reason,
+        )  # fmt: skip
 
 
 def accept(
@@ -97,12 +101,13 @@ def accept(
     as_json: AsJson = False,
 ) -> None:
     """Send a report that is held for review."""
-    _act(
-        config, home, as_json,
-        lambda actions, archive: actions.accept(
-            study_uid, _mask(archive, study_uid, mask_uid), _person(name), reason
-        ),
-    )  # fmt: skip
+    by = _person(name)
+    with _asked(config, home, as_json) as asked:
+        mask = _mask(asked.archive, study_uid, mask_uid)
+        asked.act(
+            "accept", by, study_uid, mask,
+            lambda actions: actions.accept(study_uid, mask, by, reason), reason,
+        )  # fmt: skip
 
 
 def verify(
@@ -114,9 +119,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Vouch for a report: a new, VERIFIED one names you and goes to the destinations."""
-    _act(
-        config, home, as_json, lambda actions, _: actions.verify(sr_uid, _person(name), reason)
-    )  # fmt: skip
+    by = _person(name)
+    with _asked(config, home, as_json) as asked:
+        study = _study_of(asked.archive, sr_uid)
+        asked.act(
+            "verify", by, study, sr_uid, lambda actions: actions.verify(sr_uid, by, reason), reason
+        )
 
 
 def reject(
@@ -135,31 +143,62 @@ def reject(
     as_json: AsJson = False,
 ) -> None:
     """Reject a report, or findings of it: a note, or a report without them, is sent."""
-    _act(
-        config, home, as_json,
-        lambda actions, _: actions.reject(sr_uid, _person(name), reason, finding or None),
-    )  # fmt: skip
+    by = _person(name)
+    with _asked(config, home, as_json) as asked:
+        study = _study_of(asked.archive, sr_uid)
+        asked.act(
+            "reject", by, study, sr_uid,
+            lambda actions: actions.reject(sr_uid, by, reason, finding or None), reason,
+        )  # fmt: skip
 
 
-def _act(
-    config: Path | None,
-    home: Path | None,
-    as_json: bool,
-    act: "Callable[[Actions, Archive], Decision]",
-) -> None:
-    from pacsnode.acting import Actions
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Acts on an archive; the audit log and the terminal are told."""
 
+    archive: "Archive"
+    settings: "Settings"
+    as_json: bool
+
+    def act(
+        self,
+        action: str,
+        by: "Person",
+        study: str | None,
+        uid: str | None,
+        act: "Callable[[Actions], Decision]",
+        reason: str = "",
+    ) -> None:
+        """Do it to the object `uid` of the study. Raises CannotAct."""
+        from pacsnode.access.audit import open_audit
+        from pacsnode.acting import Actions, audited
+
+        actions = Actions(self.archive, self.settings)
+        written = audited(
+            lambda: act(actions), open_audit(self.settings), action, by, study=study,
+            objects=() if uid is None else (uid,), reason=reason,
+        )  # fmt: skip
+        if self.as_json:
+            print_json(line_fields(written))
+            return
+        for sentence in written.reasons:
+            console.print(sentence, soft_wrap=True)
+        console.print(
+            f"Written down for mask {written.mask_instance_uid}: the worker does it, now if it "
+            "runs.",
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _asked(config: Path | None, home: Path | None, as_json: bool) -> Iterator[_Asked]:
     with node_archive(config, home) as archive:
-        written = act(Actions(archive, settings_from(config, home)), archive)
-    if as_json:
-        print_json(line_fields(written))
-        return
-    for reason in written.reasons:
-        console.print(reason, soft_wrap=True)
-    console.print(
-        f"Written down for mask {written.mask_instance_uid}: the worker does it, now if it runs.",
-        soft_wrap=True,
-    )
+        yield _Asked(archive, settings_from(config, home), as_json)
+
+
+def _study_of(archive: "Archive", sr_uid: str) -> str | None:
+    report = archive.instance(sr_uid)
+    return None if report is None else report.study_instance_uid
 
 
 def _mask(archive: "Archive", study_uid: str, mask_uid: str | None) -> str:

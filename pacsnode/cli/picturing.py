@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from pacsnode.cli.application import (
+    FAILED,
     AsJson,
     Config,
     Home,
     archive_of,
     console,
+    errors,
     fail,
     print_json,
     settings_from,
@@ -28,7 +30,7 @@ def pdf(
     as_json: AsJson = False,
 ) -> None:
     """Draw the reports of a study into Encapsulated PDFs: projections, slices, every lesion."""
-    from pacsnode.jobs.pictures import pdf_of_report, standing_reports
+    from pacsnode.jobs.pictures import pdf_of_report, standing_reports, stands_rejected
 
     settings = settings_from(config, home)
     written = []
@@ -36,8 +38,18 @@ def pdf(
         reports = standing_reports(study_uid, archive)
         if not reports:
             fail(f"The archive holds no report of ours of study {study_uid}")
+        rejected = [one for one in reports if stands_rejected(one, archive)]
+        for one in rejected:
+            errors.print(
+                f"A person rejected the report {one.sop_instance_uid}: it is not drawn.",
+                soft_wrap=True,
+            )
+        if rejected == reports:
+            raise typer.Exit(FAILED)
         out.mkdir(parents=True, exist_ok=True)
         for one in reports:
+            if one in rejected:
+                continue
             document = pdf_of_report(one.path, archive, settings)
             path = out / f"{one.sop_instance_uid}.{'pdf' if plain else 'dcm'}"
             if plain:

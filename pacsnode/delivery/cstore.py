@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.uid import UID, Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
@@ -27,7 +33,9 @@ from pacsnode.dimse_peer import not_taken, opened
 from pacsnode.errors import DeliveryFailed, DeliveryRejected
 
 VERIFICATION = UID("1.2.840.10008.1.1")
-SENT = (Comprehensive3DSRStorage, SegmentationStorage)  # what our documents are
+OF_REPORTS = (Comprehensive3DSRStorage, SegmentationStorage)
+SENT = (*OF_REPORTS, *CLASSES.values(), KeyObjectSelectionDocumentStorage,
+        SecondaryCaptureImageStorage)  # whatever may leave  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ def probe(destination: Destination, calling_ae: str) -> Probe:
     """
     began = time.monotonic()
     forms = {form: CLASSES[form] for form in destination.fallback}
-    classes = (VERIFICATION, *SENT, *forms.values())
+    classes = (VERIFICATION, *OF_REPORTS, *forms.values())
     contexts = [build_context(sop_class, list(LITTLE_ENDIAN)) for sop_class in classes]
     with opened(destination, calling_ae, contexts) as association:
         accepted = {context.abstract_syntax for context in association.accepted_contexts}

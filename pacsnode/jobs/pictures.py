@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+)
 
 from engine.case import Case
 from engine.errors import Unreadable
@@ -19,6 +23,7 @@ from pacsnode.assembly.kinds import CT_CLASSES, PET_CLASSES
 from pacsnode.assembly.ours import is_ours
 from pacsnode.jobs.encoding import encoded
 from pacsnode.jobs.failpoints import reach
+from pacsnode.jobs.judged import is_rejected
 from pacsnode.jobs.other_forms import predecessors_of
 from pacsnode.settings import Settings
 from storage.archive import Archive
@@ -88,15 +93,31 @@ def standing_reports(study_instance_uid: str, archive: Archive) -> list[Instance
     return sorted(standing, key=lambda one: one.received_at)
 
 
+def stands_rejected(sr: Instance, archive: Archive) -> bool:
+    """Whether a person rejected this report: the journal says so, or a note that is kept."""
+    if is_rejected(archive.decisions(sr.study_instance_uid), sr.sop_instance_uid):
+        return True
+    study = archive.study(sr.study_instance_uid)
+    notes = (
+        one
+        for series in (() if study is None else study.series)
+        for one in series.instances
+        if one.sop_class_uid == KeyObjectSelectionDocumentStorage and is_ours(one)
+    )
+    return any(
+        sr.sop_instance_uid in {each.sop_instance_uid for each in note.references} for note in notes
+    )
+
+
 def _report_again(document: Dataset, archive: Archive, settings: Settings) -> Report:
     from engine.pipeline.redrawing import report_of
 
     threshold = settings.measure.fractional_threshold
-    return report_of(document, _case(document, archive), fractional_threshold=threshold)
+    return report_of(document, case_of(document, archive), fractional_threshold=threshold)
 
 
-def _case(document: Dataset, archive: Archive) -> Case:
-    """The files of what the report lists as its evidence."""
+def case_of(document: Dataset, archive: Archive) -> Case:
+    """The files of what a report lists as its evidence. Raises Unreadable where one is absent."""
     listed = [(sop_class, uid) for _, sop_class, uid in walk.evidence(document)]
     masks = {one.segmentation_uid for one in read_findings(document).findings} - {None}
     if len(masks) != 1:

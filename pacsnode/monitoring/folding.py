@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from pacsnode.jobs.journal import DELIVERED_TO, PARKED
+from pacsnode.jobs.journal import DELIVERED_TO, HELD, PARKED, SHADOWED, STOPPED
 from pacsnode.monitoring.table import LATENCY_BUCKETS_S
 from pacsnode.tallies import FewNames, Labels
 from storage.archive import Archive
@@ -19,7 +19,7 @@ AT_ONCE: Final = 2000  # lines of one read
 OUTCOMES: Final = {
     DELIVERED_TO: "delivered", PARKED: "parked", "delivery-postponed": "postponed",
     # where persons or modes decide: nothing of ours waits
-    "delivery-held": "held", "delivery-shadowed": "shadowed", "delivery-stopped": "stopped",
+    HELD: "held", SHADOWED: "shadowed", STOPPED: "stopped",
 }  # fmt: skip
 STAGES: Final = ("waiting", "ready", "running")  # of a mask, before its report is made
 CANCELLED: Final = "cancelled"  # the state of a mask that a person wants nothing more done about

@@ -1,4 +1,4 @@
-"""The projections of a report as a PNG: drawn once, by a process of its own, and kept on disk."""
+"""A report in pictures, drawn by a process of its own: projections, kept on disk, and the PDF."""
 
 import json
 import logging
@@ -12,12 +12,14 @@ from typing import Final
 
 from pydicom import Dataset, dcmread
 
+from engine.errors import Unreadable
 from engine.reading.part10 import FOREIGN
 from engine.report import walk
 from pacsnode import log
 from pacsnode.assembly.kinds import MASK_CLASSES, PET_CLASSES
 from pacsnode.assembly.ours import is_ours
 from pacsnode.errors import NodeError
+from pacsnode.jobs.pictures import case_of, stands_rejected
 from pacsnode.showing.reports import ReportShown
 from storage.archive import Archive
 from storage.records import Instance
@@ -27,6 +29,7 @@ DRAWN_BY: Final = 1  # raise it when the drawing changes: older files are drawn 
 PATIENCE_S: Final = 150.0
 MOST_KEPT: Final = 2000
 PNG_BEGINS: Final = b"\x89PNG"
+PDF_BEGINS: Final = b"%PDF"
 
 
 class NoPicture(NodeError):
@@ -52,9 +55,28 @@ class Projections:
             kept = _kept(path)
             if kept is not None:
                 return kept
-            drawn = _drawn(self._errand(sr, report))
+            drawn = _drawn(self._errand(sr, report), PNG_BEGINS)
             self._keep(path, drawn)
             return drawn
+
+    def pdf(self, sr: Instance) -> bytes:
+        """What `pacsnode pdf --plain` writes; it is not kept. Raises NoPicture."""
+        if stands_rejected(sr, self._archive):
+            raise NoPicture("A person rejected this report: it is not drawn.")
+        try:
+            case = case_of(_header(sr), self._archive)
+        except Unreadable as exc:
+            raise NoPicture("The images that the report was made from are not all here.") from exc
+        errand: dict[str, object] = {
+            "what": "pdf",
+            "sr": str(sr.path),
+            "pet": [str(path) for path in case.pet],
+            "ct": [str(path) for path in case.ct],
+            "mask": str(case.mask),
+            "fractional_threshold": self._fractional_threshold,
+        }
+        with self._lock:
+            return _drawn(errand, PDF_BEGINS)
 
     def _errand(self, sr: Instance, report: ReportShown) -> dict[str, object]:
         evidence = [
@@ -79,6 +101,7 @@ class Projections:
             if one.number is not None and not one.is_context
         ]
         return {
+            "what": "projections",
             "pet": [str(one.path) for one in pet],
             "mask": str(mask.path),
             "lesions": lesions,
@@ -121,7 +144,7 @@ def _header(sr: Instance) -> Dataset:
         raise NoPicture("The report cannot be read.") from exc
 
 
-def _drawn(errand: dict[str, object]) -> bytes:
+def _drawn(errand: dict[str, object], begins: bytes) -> bytes:
     # a spare environment: what the node was told (passwords, say) is none of a decoder's business
     environment = {
         name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ
@@ -142,7 +165,7 @@ def _drawn(errand: dict[str, object]) -> bytes:
         raise NoPicture("Drawing took too long.") from exc
     except OSError as exc:
         raise NoPicture("The drawing process did not start.") from exc
-    if done.returncode or not done.stdout.startswith(PNG_BEGINS):
+    if done.returncode or not done.stdout.startswith(begins):
         log.event(
             "picture-not-drawn", level=logging.WARNING, status=done.returncode,
             error=done.stderr.decode("ascii", "replace")[-60:],

@@ -1,4 +1,4 @@
-"""Run as a program: draws the projections of one report, told on standard input, to its output.
+"""Run as a program: draws one report, told on standard input, to its output: a PNG or a PDF.
 
 Images are received bytes and drawing takes memory: both are done here, never in the node.
 """
@@ -22,6 +22,28 @@ DPI = 110
 
 
 def _draw(errand: dict[str, Any]) -> bytes:
+    return _pdf(errand) if errand["what"] == "pdf" else _projections(errand)
+
+
+def _pdf(errand: dict[str, Any]) -> bytes:
+    from pydicom import dcmread
+
+    from engine.case import Case
+    from engine.pipeline.redrawing import report_of
+    from engine.report.illustrations import encapsulated_pdf
+
+    case = Case(
+        pet=tuple(map(Path, errand["pet"])),
+        ct=tuple(map(Path, errand["ct"])),
+        mask=Path(errand["mask"]),
+    )
+    sr = dcmread(errand["sr"])
+    report = report_of(sr, case, fractional_threshold=errand["fractional_threshold"])
+    document = encapsulated_pdf(report, sr)
+    return bytes(document.EncapsulatedDocument[: document.EncapsulatedDocumentLength])
+
+
+def _projections(errand: dict[str, Any]) -> bytes:
     from engine.case import Case
     from engine.finding import ModelIdentity, Report
     from engine.pipeline.reporting import read_scan
@@ -67,7 +89,7 @@ def _finding(segment: "Segment", told: dict[str, Any]) -> "Finding":
 
 
 def main() -> int:
-    """0 with a PNG on standard output; otherwise the kind of error on standard error."""
+    """0 with the picture on standard output; otherwise the kind of error on standard error."""
     os.nice(5)  # reports go first
     for limit, most in (
         (resource.RLIMIT_AS, MEMORY_BYTES),

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from pacsnode.access import Person, Role
 from pacsnode.access.audit import Audit
-from pacsnode.acting import Actions, CannotAct
+from pacsnode.acting import Actions, CannotAct, audited
 from storage.archive import Archive
 from storage.header import is_uid
 from storage.records import Decision
@@ -59,7 +59,7 @@ class Doing:
         self._archive = archive
         self._audit = audit
 
-    def perform(
+    def carry_out(
         self,
         deed: Deed,
         path: Mapping[str, str],
@@ -70,17 +70,15 @@ class Doing:
         """What was written down. Raises CannotAct, HTTPException (404) and StorageError."""
         study = self._checked(path)
         objects = [uid for name, uid in path.items() if name != "study"]
-        try:
+
+        def act() -> Decision:
             if deed.needs_reason and not reason.strip():
                 raise CannotAct("A reason has to be given.")
-            decision = self._call(deed, path, person, reason.strip(), findings)
-        except CannotAct:
-            self._audit.write(
-                deed.name, person, study=study, objects=objects, reason=reason, outcome="failure"
-            )
-            raise
-        self._audit.write(deed.name, person, study=study, objects=objects, reason=reason)
-        return decision
+            return self._call(deed, path, person, reason.strip(), findings)
+
+        return audited(
+            act, self._audit, deed.name, person, study=study, objects=objects, reason=reason
+        )
 
     def _checked(self, path: Mapping[str, str]) -> str:
         """The study, where everything the path names is a UID and the report lies in the study."""

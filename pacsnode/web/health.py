@@ -6,14 +6,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pacsnode.access import needs
+from pacsnode.access.gate import HEALTH
 from pacsnode.monitoring.telling import Monitor
 
 METRICS: Final = "/metrics"
-ALIVE: Final = "/healthz"
-READY: Final = "/readyz"
-# For who decides about logins: on loopback these are answered to everyone, for they name no
-# patient, no study and nothing secret.
-OPEN_ON_LOOPBACK: Final = frozenset({METRICS, ALIVE, READY})
+ALIVE, READY = HEALTH  # asked without a login: neither names a patient, a study or a secret
 
 
 class Health:
@@ -31,6 +29,7 @@ class Health:
             Route(READY, self.ready, methods=["GET"]),
         )
 
+    @needs("read")
     def metrics(self, request: Request) -> Response:
         """Prometheus's text, or OpenMetrics."""
         text, kind = self._monitor.text(request.headers.get("accept", ""))

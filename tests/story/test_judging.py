@@ -11,12 +11,14 @@ from pydicom.uid import (
     KeyObjectSelectionDocumentStorage,
     SegmentationStorage,
 )
+from typer.testing import CliRunner
 
 from engine import codes
 from engine.report import walk
 from engine.report.read import read_findings
 from pacsnode.access import ROLES, Person
 from pacsnode.acting import Actions, CannotAct
+from pacsnode.cli import app
 from pacsnode.jobs.desk import Backoff
 from pacsnode.settings import Settings
 from tests.makers import make_ct, make_pet, make_seg
@@ -187,6 +189,9 @@ def test_a_rejected_report_is_followed_by_a_note_where_it_may_have_gone(tmp_path
     assert why.TextValue.endswith("Reason: Another patient's contour.")
     assert holds.arrived == []
     assert len(has.arrived) == 2
+    drawn = CliRunner().invoke(app, ["pdf", study.study_uid, "--home", str(tmp_path)])
+    assert (drawn.exit_code, drawn.stdout) == (1, "")
+    assert f"A person rejected the report {sr}: it is not drawn." in drawn.stderr
 
 
 def _ends(here: Site, study: SmallStudy) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from queue import Queue
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import APIResponse, Browser, Page, expect
 from pydicom import Dataset
 
 from pacsnode.settings import Settings
@@ -216,12 +216,23 @@ def test_a_report_is_rejected_with_a_reason(page: Page, house: House) -> None:
     page.get_by_role("button", name="Reject", exact=True).click()
     reason = page.get_by_role("textbox", name="Reason")
     assert reason.evaluate("field => !field.checkValidity()")
+    drawn = _pdf(page, house)
+    assert (drawn.status, drawn.headers["content-type"]) == (200, "application/pdf")
+    assert drawn.body().startswith(b"%PDF")
     reason.fill("Lesion 2 is the ureter")
     page.get_by_role("button", name="Reject", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("rejection is being written")
     expect(page.locator("#reports .badge", has_text="Rejected")).to_be_visible()
     expect(page.locator("#trail")).to_contain_text("by local: Lesion 2 is the ureter")
     expect(page.locator(".act summary", has_text="Verify")).to_have_count(0)
+    expect(page.get_by_role("link", name="Download PDF")).to_have_count(0)
+    assert _pdf(page, house).status == 404
+
+
+def _pdf(page: Page, house: House) -> APIResponse:
+    study = house.study.study_uid
+    (report,) = house.here.archive.reports_of(house.study.mask_uid)
+    return page.request.get(f"/studies/{study}/reports/{report.sop_instance_uid}/pictures.pdf")
 
 
 def _delivered(house: House) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from pacsnode.cli import app
 from pacsnode.errors import CannotAct
 from storage.archive import Archive
 from storage.records import CaseState, Decision
+from tests.audit_schema import complaints
 
 STUDY = "1.2.3"
 
@@ -90,3 +92,23 @@ def test_who_judges_must_be_named(tmp_path: Path, command: str) -> None:
     assert (nobody.exit_code, "names nobody" in nobody.stderr) == (1, True)
     absent = _run(tmp_path, command, "1.9", "--reason", "Because.", "--as", "Doe^Jane")
     assert "holds no report 1.9" in str(absent.exception)
+
+
+def test_the_audit_log_is_told_once_of_each_action_and_of_its_refusal(tmp_path: Path) -> None:
+    _write(tmp_path, [("1.2", "refused")])
+    done = _run(tmp_path, "cancel", STUDY, "--reason", "No need.", "--as", "Doe^Jane")
+    assert done.exit_code == 0, done.output
+    _run(tmp_path, "accept", STUDY, "1.2", "--reason", "All is well.", "--as", "Doe^Jane")
+    _run(tmp_path, "verify", "1.9", "--reason", "Seen.", "--as", "Doe^Jane")
+    (log,) = (tmp_path / "audit").glob("*.log")
+    told = [ElementTree.fromstring(line) for line in log.read_text().splitlines()]  # noqa: S314
+    outcomes = [one.find("EventIdentification").get("EventOutcomeIndicator") for one in told]  # type: ignore[union-attr]
+    assert outcomes == ["0", "4", "4"]
+    for one, action, uid in zip(told, ("cancel", "accept", "verify"), ("1.2", "1.2", "1.9"),
+                                strict=True):  # fmt: skip
+        assert complaints(ElementTree.tostring(one, "unicode")) == []
+        assert {each.get("UserID") for each in one.iter("ActiveParticipant")} >= {"Doe^Jane"}
+        text = ElementTree.tostring(one, "unicode")
+        assert f'"{action}"' in text
+        assert f'"{uid}"' in text
+        assert (f'"{STUDY}"' in text) is (action != "verify")

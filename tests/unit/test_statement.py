@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+from pydicom.uid import EncapsulatedPDFStorage
 from typer.testing import CliRunner
 
 from pacsnode.cli import app
+from pacsnode.delivery.cstore import SENT
 from pacsnode.delivery.statuses import NEEDS_A_PERSON
 from pacsnode.intake import acceptance
 from pacsnode.settings import known_keys
@@ -17,6 +19,7 @@ from pacsnode.web.server import HEAD_WITHIN_S
 from pacsnode.web.statement import as_html, as_markdown, statement
 from pacsnode.web.statement.blocks import Block, Bullets, Heading, Paragraph, Table
 from pacsnode.web.statement.provider import STATUSES
+from pacsnode.web.statement.whole import MADE_AS
 from pacsnode.web.table import OFFERED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +68,13 @@ def test_every_resource_and_parameter_is_told_once() -> None:
     assert len(set(rows)) == len(rows)
     for name in PAGES:
         assert f"`{name}`" in TOLD
+
+
+def test_every_class_that_may_be_sent_is_told_as_sent_and_as_made() -> None:
+    assert {*map(str, SENT), str(EncapsulatedPDFStorage)} == MADE_AS.keys()
+    user = TOLD.partition("### Storage as SCU")[2].partition("###")[0]
+    for one in SENT:
+        assert f"| {one} | Explicit VR Little Endian" in user
 
 
 def test_every_setting_that_it_names_exists() -> None:

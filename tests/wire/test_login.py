@@ -102,6 +102,7 @@ def test_nothing_is_shown_before_a_login(gated: House) -> None:
         for path in ("/", "/api/who", "/metrics", "/dicom-web", "/dicom-web/studies", "/nothing"):
             answer = visitor.get(path)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), path
+        assert visitor.get("/healthz").status_code == 200
         assert visitor.post("/api/change").status_code == 401
         assert visitor.post("/dicom-web/studies").status_code == 401
         swapped = visitor.get("/", headers={"HX-Request": "true"})
@@ -169,6 +170,7 @@ def test_dicomweb_is_read_by_readers_and_filled_by_operators(gated: House) -> No
     body = related([part10_bytes(one) for one in CT])
     headers = {"Content-Type": RELATED}
     with gated.machine("reading") as reading, gated.machine("storing") as storing:
+        assert "pacsnode_build_info" in reading.get("/metrics").text
         assert reading.get("/dicom-web").status_code == 200
         refused = reading.post("/dicom-web/studies", content=body, headers=headers)
         assert refused.status_code == 403

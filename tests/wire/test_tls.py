@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from pacsnode.errors import BadSettings
+from pacsnode.monitoring.probe import is_alive
 from pacsnode.settings import Settings
 from pacsnode.web.server import WebServer
 from storage.archive import Archive
 from tests.conftest import find_peer
-from tests.peers import LOOPBACK
+from tests.peers import LOOPBACK, free_port
 from tests.web_server import make_certificate
 from tests.wire.visitor import House, house, log_in, tokens, users
 
@@ -55,6 +56,13 @@ def test_dicomweb_tells_its_addresses_as_https(secure: House) -> None:
     with secure.machine("reading") as machine:
         told = machine.get("/dicom-web", headers={"Accept": "application/vnd.sun.wadl+xml"}).text
         assert f'base="{secure.url}/dicom-web' in told
+
+
+def test_the_probe_of_a_container_hears_a_node_with_tls_and_none_where_there_is_none(
+    secure: House,
+) -> None:
+    assert is_alive(secure.server.address[1])
+    assert not is_alive(free_port())
 
 
 def test_another_name_is_refused(secure: House) -> None:

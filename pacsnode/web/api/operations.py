@@ -143,7 +143,7 @@ def _operation(deed: Deed, doing: Doing) -> Operation:
             raise HTTPException(400, "The reason is a text.")
         if not isinstance(findings, list) or not all(isinstance(one, str) for one in findings):
             raise HTTPException(400, "The findings are a list of Tracking Unique Identifiers.")
-        line = doing.perform(deed, call.path, call.person, reason, tuple(findings))
+        line = doing.carry_out(deed, call.path, call.person, reason, tuple(findings))
         return Written(
             line.study_instance_uid, line.mask_instance_uid, line.state, line.code, line.reasons
         )

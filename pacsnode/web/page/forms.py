@@ -28,7 +28,7 @@ def form_of(deed: Deed, doing: Doing, pages: Pages) -> Callable[[Request], Await
             findings = tuple(str(value) for value in form.getlist("finding"))
         path: dict[str, str] = request.path_params
         try:
-            await run_in_threadpool(doing.perform, deed, path, person, reason, findings)
+            await run_in_threadpool(doing.carry_out, deed, path, person, reason, findings)
         except CannotAct as exc:
             return await run_in_threadpool(
                 pages.study_page, request, status=CONFLICT, problem=str(exc)

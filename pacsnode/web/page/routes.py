@@ -54,6 +54,7 @@ def page_application(
         Route("/", pages.worklist),
         Route("/studies/{study}", pages.study),
         Route("/studies/{study}/reports/{sr}/projection.png", pages.projection),
+        Route("/studies/{study}/reports/{sr}/pictures.pdf", pages.pdf),
         Route("/quarantine", pages.quarantine),
         Route("/quarantine/{sha256}", pages.quarantined),
         Route("/destinations", pages.destinations),

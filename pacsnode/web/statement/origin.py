@@ -20,7 +20,11 @@ SERVICES: Final = {"Store": "STOW-RS", "Search": "QIDO-RS", "Retrieve": "WADO-RS
 LEVELS: Final[tuple[Level, ...]] = ("study", "series", "instance")
 STATUSES: Final = (
     ("400", "a malformed UID, parameter, header or body; a body that is cut off"),
-    ("403", "the Host header names another machine"),
+    (
+        "401, 429",
+        "nobody is logged in, and no valid token is sent; too many refused logins or tokens",
+    ),
+    ("403", "the role is missing; the Host header names another machine"),
     ("404, 405", "nothing is kept there; no such resource or method"),
     ("406", "no media type or transfer syntax of the Accept header can be had"),
     (
@@ -47,9 +51,10 @@ def origin_server() -> Iterator[Block]:
     """Resources, statuses, and what each service takes."""
     yield Heading(3, "DICOMweb as origin server")
     yield Paragraph(
-        f"Off unless `web.port` is set; then under `http://127.0.0.1:PORT{ROOT}`. **There is no "
-        "login yet, so it binds to loopback alone**: any other `web.address` is refused in the "
-        "settings, and a request whose Host header names another machine gets 403. `GET` or "
+        f"Off unless `web.port` is set; then under `http://127.0.0.1:PORT{ROOT}`, or `https://` "
+        "and another `web.address` with TLS and users or an OpenID Connect issuer: search and "
+        "retrieve ask for the role `read`, store for `operate`. A request whose Host header is "
+        "none of `web.names`, the address or loopback gets 403. `GET` or "
         f"`OPTIONS` on `{ROOT}` tells these resources as JSON or WADL."
     )
     yield Table(("service", "transaction", "resource", "method", "media types"), tuple(_services()))
@@ -59,6 +64,12 @@ def origin_server() -> Iterator[Block]:
         "JSON: `status` and one sentence, `reason`, without a patient in it."
     )
     yield Table(("status", "when"), STATUSES)
+    yield Paragraph(
+        "Beside it are pages for persons at `/`, the same as JSON at `/api` (described by "
+        "`/api/openapi.json`), OHIF at `/ohif/` where `web.ohif` names it, and this statement at "
+        "`/conformance`: none of them is DICOM. `/metrics` asks for `read`; `/healthz` and "
+        "`/readyz` for nothing."
+    )
     yield from _store()
     yield from _search()
     yield from _retrieve()

@@ -37,8 +37,14 @@ def storage_user() -> Iterator[Block]:
     yield Paragraph(
         "Reports, and the segmentations that are made of structure sets, go to every destination "
         "in one association, segmentation first. They go in the syntax they are kept in; where the "
-        "destination takes only the other of the two, in that. Nothing is sent unless every class "
-        "is accepted. One association a destination is open at a time."
+        "destination takes only the other of the two, in that. Where Comprehensive 3D SR is not "
+        "accepted, the report goes as the first class of `destinations.fallback` that is: "
+        "Comprehensive SR, or Basic Text SR, which needs no segmentation. Otherwise nothing is "
+        "sent unless every class is accepted. With `destinations.key_images`, Secondary Captures "
+        "follow the report where their class is accepted. A Key Object Selection goes to who got "
+        "a report that a person rejected. `destinations.mode` may hold all of it until a person "
+        "accepts it (`review`), or send nothing (`shadow`). One association a destination is open "
+        "at a time."
     )
     again = "0xA7xx, 0x0110, 0x0213 and any status not named here"
     yield Table(

@@ -1,10 +1,19 @@
 """The whole statement, in the order of PS3.2 annex N."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pydantic import BaseModel
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
-from pacsnode.delivery.cstore import SENT
 from pacsnode.settings import Listen
 from pacsnode.web.statement.agents import search_agent, store_agent
 from pacsnode.web.statement.blocks import Block, Bullets, Heading, Paragraph, Table
@@ -12,6 +21,21 @@ from pacsnode.web.statement.origin import origin_server
 from pacsnode.web.statement.provider import name_of, storage_provider
 from pacsnode.web.statement.user import query_user, storage_user
 from pacsnode.web_section import Web
+
+MADE_AS: Final[Mapping[str, str]] = {
+    str(Comprehensive3DSRStorage): "the report: TID 1500, UNVERIFIED and PRELIMINARY; VERIFIED and "
+    "FINAL with the name of the person, once one verified it",
+    str(SegmentationStorage): "exactly the voxels measured, where the mask came as an RT Structure "
+    "Set",
+    str(ComprehensiveSRStorage): "the same report, for destinations that take no Comprehensive 3D "
+    "SR",
+    str(BasicTextSRStorage): "the report in sentences (TID 2000), for those that take neither",
+    str(KeyObjectSelectionDocumentStorage): "a person's rejection of a report: TID 2010, Rejected "
+    "for Quality Reasons",
+    str(SecondaryCaptureImageStorage): "pictures of the lesions, single frames in RGB",
+    str(EncapsulatedPDFStorage): "the same pictures as a document, by `pacsnode pdf` and the page; "
+    "neither kept nor sent",
+}
 
 
 def statement() -> list[Block]:
@@ -32,11 +56,11 @@ def _overview() -> Iterator[Block]:
         ("network service", "as user (SCU, user agent)", "as provider (SCP, origin server)"),
         (
             ("Verification", "yes", "yes"),
-            ("Storage", "yes: reports and segmentations", "yes"),
+            ("Storage", "yes: reports, their segmentations and pictures", "yes"),
             ("Query (C-FIND), Study Root", "yes", "no"),
             ("Retrieve (C-MOVE, C-GET), Study Root", "yes", "no"),
             ("Storage Commitment, Modality Worklist, MPPS, Print", "no", "no"),
-            ("STOW-RS", "yes: reports and segmentations", "yes"),
+            ("STOW-RS", "yes: the same", "yes"),
             ("QIDO-RS", "yes", "yes"),
             ("WADO-RS", "yes", "yes, rendered too"),
             ("WADO-URI, UPS-RS", "no", "no"),
@@ -71,6 +95,10 @@ def _model() -> Iterator[Block]:
                 "when a mask lacks images and no object of its study came for 5 s",
             ),
             ("DICOMweb server", "STOW-RS, QIDO-RS, WADO-RS", "with the node, if `web.port` is set"),
+            (
+                "Audit", "audit messages by syslog over TLS",
+                "with the node, if `audit.syslog_host` is set",
+            ),
         ),
     )  # fmt: skip
     yield Paragraph(
@@ -132,6 +160,15 @@ def _rest() -> Iterator[Block]:
             "Keep it on a network that is trusted, or behind a tunnel.",
             "DICOMweb as user agent: TLS with verified certificates; a bearer token or basic "
             "authentication.",
+            "DICOMweb as origin server, and the pages: TLS 1.2 or newer by `web.certificate`, or a "
+            "proxy that ends it (`web.behind_proxy`). Persons log in with a password (scrypt) or "
+            "at an OpenID Connect issuer (authorization code, PKCE S256); machines send a bearer "
+            "token. Roles: `read` looks and retrieves; `operate` stores, retries and cancels; "
+            "`verify` accepts, verifies and rejects. Without users or an issuer only loopback is "
+            "served, and everyone there has all three ([who may](../guide/access.md)).",
+            "Audit: logins, queries, stores, retrievals, looks and actions are written as DICOM "
+            "audit messages (PS3.15 A.5) into files, and sent to a syslog server over TLS (RFC "
+            "5425) where one is named. Patients are left out: a study is told by its UID.",
             "What a stranger can make the node hold is bounded (connections, PDUs, objects, "
             "bodies, parts), as told above. UIDs and names of senders never become paths.",
             "Received pixels are decoded in a child process with limits of memory and time.",
@@ -142,7 +179,7 @@ def _rest() -> Iterator[Block]:
     yield Heading(2, "Created objects")
     yield Table(
         ("SOP class", "UID", "what it is"),
-        tuple((name_of(str(one)), str(one), _made_as(str(one))) for one in SENT),
+        tuple((name_of(one), one, told) for one, told in MADE_AS.items()),
     )
     yield Paragraph(
         "Templates, codes and modules of the reports are told in [the SR](sr.md). UIDs are derived "
@@ -150,9 +187,3 @@ def _rest() -> Iterator[Block]:
         "attribute is written into a dataset. Kept files have private information in group 0002 "
         "(PS3.10 7.1), which does not leave the node ([storage](storage.md))."
     )
-
-
-def _made_as(sop_class: str) -> str:
-    if sop_class.startswith("1.2.840.10008.5.1.4.1.1.88."):
-        return "the report: TID 1500, UNVERIFIED, PRELIMINARY"
-    return "exactly the voxels measured, where the mask came as an RT Structure Set"
