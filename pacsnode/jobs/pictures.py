@@ -92,11 +92,11 @@ def _report_again(document: Dataset, archive: Archive, settings: Settings) -> Re
     from engine.pipeline.redrawing import report_of
 
     threshold = settings.measure.fractional_threshold
-    return report_of(document, _case(document, archive), fractional_threshold=threshold)
+    return report_of(document, case_of(document, archive), fractional_threshold=threshold)
 
 
-def _case(document: Dataset, archive: Archive) -> Case:
-    """The files of what the report lists as its evidence."""
+def case_of(document: Dataset, archive: Archive) -> Case:
+    """The files of what the report lists as its evidence. Raises UnusableCase."""
     listed = [(sop_class, uid) for _, sop_class, uid in walk.evidence(document)]
     masks = {one.segmentation_uid for one in read_findings(document).findings} - {None}
     if len(masks) != 1:

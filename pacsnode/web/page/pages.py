@@ -126,11 +126,14 @@ class Pages:
         """`/studies/{study}/reports/{sr}/projection.png`"""
         uid = request.path_params["sr"]
         sr = self._archive.instance(uid) if is_uid(uid) else None
-        report = readable(sr) if sr is not None else None
-        if sr is None or report is None or sr.study_instance_uid != request.path_params["study"]:
+        if (
+            sr is None
+            or readable(sr) is None
+            or sr.study_instance_uid != request.path_params["study"]
+        ):
             raise HTTPException(404, "No such report is kept in this study.")
         try:
-            picture = self._projections.picture(sr, report)
+            picture = self._projections.picture(sr)
         except NoPicture as exc:
             raise HTTPException(404, str(exc)) from exc
         return Response(picture, media_type="image/png")
