@@ -73,7 +73,9 @@ class Node:
         self._archive = Archive.open(home / "archive", reserve_bytes=reserve_bytes)
         try:
             tallies = Tallies(peer.ae_title for peer in self._settings.listen.peers)
-            self._listener = Listener(self._archive, self._settings.listen, tallies)
+            self._listener = Listener(
+                self._archive, self._settings.listen, tallies, self._audit.audit
+            )
             self._listener.start()
             self._start_web(self._archive, self._listener, tallies)
         except BaseException:

@@ -5,12 +5,19 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from pacsnode import log
-from pacsnode.access.audit_message import Deed, Outcome, message
+from pacsnode.access.audit_message import (
+    Deed,
+    Outcome,
+    Transfer,
+    message,
+    transfer_message,
+)
 from pacsnode.access.person import LOCAL, Person
 from pacsnode.access.trail import Trail
 from pacsnode.settings import Settings
@@ -18,6 +25,7 @@ from pacsnode.settings import Settings
 FOLDER: Final = "audit"
 ONCE_S: Final = 600.0  # a person's looking at one study is told once in this time
 MOST_KEPT: Final = 1000
+MOST_STUDIES: Final = 100  # of one message: a syslog server may take no long ones
 
 
 class Audit:
@@ -60,14 +68,28 @@ class Audit:
         """
         deed = Deed(action, person, outcome, study, tuple(objects), reason, address, query)
         now = datetime.now(UTC)
-        try:
-            if self._trail is not None:
-                self._trail.append(message(deed, self._source, self._site, now), now)
-        except OSError as exc:
-            log.event("audit-failed", level=logging.ERROR, code=action, reason=exc.strerror)
+        self._append(message(deed, self._source, self._site, now), now, action)
         log.event(
             "audit", code=action, study_instance_uid=study, count=len(objects), outcome=outcome
         )
+
+    def transferred(self, transfer: Transfer) -> None:
+        """Tell of objects that came or went. A disk that fails stops nobody, as with `write`."""
+        studies = list(transfer.studies.items())
+        for start in range(0, len(studies), MOST_STUDIES):
+            some = replace(transfer, studies=dict(studies[start : start + MOST_STUDIES]))
+            now = datetime.now(UTC)
+            told = transfer_message(some, self._source, self._site, now)
+            self._append(told, now, transfer.way)
+        count = sum(transfer.studies.values())
+        log.event("audit", code=transfer.way, count=count, outcome=transfer.outcome)
+
+    def _append(self, line: str, now: datetime, code: str) -> None:
+        try:
+            if self._trail is not None:
+                self._trail.append(line, now)
+        except OSError as exc:
+            log.event("audit-failed", level=logging.ERROR, code=code, reason=exc.strerror)
 
     def write_once(self, action: str, person: Person, *, study: str | None, address: str) -> None:
         """Tell of what comes many times over, as frames do, once in a while."""

@@ -10,7 +10,7 @@ class AuditLife:
     """From `start` to `stop`. Raises BadSettings where TLS to the server cannot be had."""
 
     def __init__(self, settings: Settings) -> None:
-        self._audit = open_audit(settings)
+        self.audit = open_audit(settings)
         self._is_running = False
         self._syslog: Syslog | None = None
         if settings.audit.syslog_host is not None:
@@ -18,7 +18,7 @@ class AuditLife:
 
     def start(self) -> None:
         """Tell that the node runs; begin to send."""
-        self._audit.started()
+        self.audit.started()
         self._is_running = True
         if self._syslog is not None:
             self._syslog.start()
@@ -28,6 +28,6 @@ class AuditLife:
         if not self._is_running:
             return
         self._is_running = False
-        self._audit.stopped()
+        self.audit.stopped()
         if self._syslog is not None:
             self._syslog.stop()

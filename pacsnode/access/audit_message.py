@@ -4,14 +4,17 @@ The standard would name the patient in them (A.5.3). Ours do not: the study by i
 """
 
 import base64
+import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from pacsnode.access.person import Person
+from pacsnode.addresses import DimsePeer, WebAddress
 
 Outcome = Literal["success", "failure"]
 OUTCOMES: Final = {"success": "0", "failure": "4"}  # nominal success, minor failure
@@ -50,11 +53,14 @@ EVENTS: Final = {
     "login-barred": Event(ALERT, Code("login-barred", "Too many refused logins", OWN), "E"),
     "role-missing": Event(ALERT, RESTRICTED, "E"),
     "query": Event(Code("110112", "Query"), None, "E"),
-    "store-begun": Event(Code("110102", "Begin Transferring DICOM Instances"), None, "E"),
     "store": Event(TRANSFERRED, None, "C"),
     "retrieve": Event(TRANSFERRED, None, "R"),
     "access": Event(ACCESSED, None, "R"),
 }
+ARRIVED: Final = Event(TRANSFERRED, None, "C")
+HELD_BEFORE: Final = Event(TRANSFERRED, None, "R")  # the receiver had them all
+SOURCE: Final = Code("110153", "Source Role ID")
+DESTINATION: Final = Code("110152", "Destination Role ID")
 APPLICATION: Final = Code("110150", "Application")
 STUDY_UID: Final = Code("110180", "Study Instance UID")
 CLASS_UID: Final = Code("110181", "SOP Class UID")
@@ -76,33 +82,104 @@ class Deed:
     query: str = ""  # resource and names of its keys, without their values
 
 
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """Who is at the other end of a transfer: by AE title or URL, and host."""
+
+    name: str
+    host: str
+    ae_title: str | None = None
+
+    @classmethod
+    def at(cls, peer: DimsePeer | WebAddress) -> Self:
+        """One that the settings name."""
+        if isinstance(peer, DimsePeer):
+            return cls(peer.ae_title, peer.host, peer.ae_title)
+        return cls(peer.url, urlsplit(peer.url).hostname or peer.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Objects that went from one application to another, once that is over."""
+
+    way: Literal["received", "fetched", "sent"]
+    partner: Partner
+    studies: Mapping[str, int]  # objects by Study Instance UID
+    is_news: bool = True  # whether the receiver had not held them all before
+    outcome: Outcome = "success"
+    reason: str = ""
+
+
 def message(deed: Deed, source: str, site: str | None, now: datetime) -> str:
     """One AuditMessage, without a line break. `now` has a time zone."""
     event = EVENTS.get(deed.action) or Event(ACCESSED, Code(deed.action, deed.action, OWN), "U")
     root = Element("AuditMessage")
-    _tell_event(root, deed, event, now)
+    _tell_event(root, event, deed.outcome, deed.reason, now)
     _tell_persons(root, deed, source)
+    _tell_source(root, source, site)
+    _tell_objects(root, deed, event, source)
+    return tostring(root, "unicode", short_empty_elements=True)
+
+
+def transfer_message(transfer: Transfer, source: str, site: str | None, now: datetime) -> str:
+    """One AuditMessage of DICOM Instances Transferred (A.5.3.7)."""
+    event = ARRIVED if transfer.is_news else HELD_BEFORE
+    root = Element("AuditMessage")
+    _tell_event(root, event, transfer.outcome, transfer.reason, now)
+    _tell_ends(root, transfer, source)
+    _tell_source(root, source, site)
+    for study, count in transfer.studies.items():
+        description = SubElement(_named(root, study, STUDY_UID), "ParticipantObjectDescription")
+        SubElement(description, "SOPClass", {"NumberOfInstances": str(count)})
+    return tostring(root, "unicode", short_empty_elements=True)
+
+
+def _tell_ends(root: Element, transfer: Transfer, source: str) -> None:
+    partner, by_us = transfer.partner, transfer.way != "received"
+    theirs = {"UserID": _text(partner.name) or "unknown"}
+    if partner.ae_title:
+        theirs["AlternativeUserID"] = f"AETITLES={_text(partner.ae_title)}"
+    theirs["UserIsRequestor"] = "false" if by_us else "true"
+    if partner.host:
+        theirs |= {
+            "NetworkAccessPointID": _text(partner.host),
+            "NetworkAccessPointTypeCode": "2" if _is_ip(partner.host) else "1",
+        }
+    ours = {"UserID": _text(source), "UserIsRequestor": "true" if by_us else "false"}
+    ends = [(ours, SOURCE), (theirs, DESTINATION)]
+    if transfer.way != "sent":
+        ends = [(theirs, SOURCE), (ours, DESTINATION)]
+    for attributes, role in ends:
+        _coded(SubElement(root, "ActiveParticipant", attributes), "RoleIDCode", role)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def _tell_source(root: Element, source: str, site: str | None) -> None:
     told = SubElement(root, "AuditSourceIdentification")
     if site:
         told.set("AuditEnterpriseSiteID", _text(site))
     told.set("AuditSourceID", _text(source))
     SubElement(told, "AuditSourceTypeCode", {"csd-code": "4"})  # application server
-    _tell_objects(root, deed, event, source)
-    return tostring(root, "unicode", short_empty_elements=True)
 
 
-def _tell_event(root: Element, deed: Deed, event: Event, now: datetime) -> None:
+def _tell_event(root: Element, event: Event, outcome: Outcome, reason: str, now: datetime) -> None:
     stamp = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     told = SubElement(root, "EventIdentification", {
         "EventActionCode": event.action,
         "EventDateTime": stamp,
-        "EventOutcomeIndicator": "8" if event.id is ALERT else OUTCOMES[deed.outcome],
+        "EventOutcomeIndicator": "8" if event.id is ALERT else OUTCOMES[outcome],
     })  # fmt: skip
     _coded(told, "EventID", event.id)
     if event.type is not None:
         _coded(told, "EventTypeCode", event.type)
-    if deed.reason.strip():
-        SubElement(told, "EventOutcomeDescription").text = _text(deed.reason)
+    if reason.strip():
+        SubElement(told, "EventOutcomeDescription").text = _text(reason)
 
 
 def _tell_persons(root: Element, deed: Deed, source: str) -> None:

@@ -59,6 +59,8 @@ class Trail:
             with (self.folder / name).open("rb") as file:
                 file.seek(offset)
                 found = file.read(MOST_AT_A_TIME)
+                if b"\n" not in found:
+                    found += file.readline()  # one line may be longer
             whole = found[: found.rfind(b"\n") + 1]
             if whole:
                 lines = whole.decode("utf-8", "replace").split("\n")

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from io import BytesIO
 from socketserver import TCPServer
 from typing import Any, Protocol, cast
@@ -19,6 +20,8 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AssociationServer
 
 from pacsnode import log
+from pacsnode.access.audit import Audit
+from pacsnode.access.audit_message import Partner, Transfer
 from pacsnode.errors import BadSettings
 from pacsnode.intake import acceptance
 from pacsnode.intake.guard import Bounds, GuardedConnection
@@ -51,17 +54,33 @@ class Keeper(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Brought:
+    """What one association brought."""
+
+    answers: Counter[str] = field(default_factory=Counter)  # kept, refused
+    studies: Counter[str] = field(default_factory=Counter)  # kept objects by study
+    is_news: bool = False
+
+
 class Listener:
     """Listens for associations from `start` to `stop` and hands every object to the archive."""
 
-    def __init__(self, archive: Keeper, listen: Listen, tallies: Tallies | None = None) -> None:
+    def __init__(
+        self,
+        archive: Keeper,
+        listen: Listen,
+        tallies: Tallies | None = None,
+        audit: Audit | None = None,
+    ) -> None:
         """Raises BadSettings where the settings do not say who may send."""
+        self._audit = audit
         self._archive = archive
         self._counted = tallies or Tallies()
         self._listen = listen
         self._callers = acceptance.Callers.from_peers(listen.peers)
         self._bind_to = acceptance.bind_address(listen)
-        self._tallies: WeakKeyDictionary[Association, Counter[str]] = WeakKeyDictionary()
+        self._brought: WeakKeyDictionary[Association, _Brought] = WeakKeyDictionary()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -182,7 +201,7 @@ class Listener:
 
     def _on_established(self, event: evt.Event) -> None:
         calling, address = _caller(event.assoc)
-        self._tallies[event.assoc] = Counter()
+        self._brought[event.assoc] = _Brought()
         self._counted.association_accepted(calling)
         log.event("association-established", calling_ae=calling, address=address)
 
@@ -192,10 +211,19 @@ class Listener:
 
     def _on_end(self, event: evt.Event, name: str, level: int) -> None:
         calling, address = _caller(event.assoc)
-        if event.assoc in self._tallies:  # others were never established
-            self._counted.association_ended(name.removeprefix("association-"))
-        tally = self._tallies.pop(event.assoc, Counter())
-        log.event(name, level=level, calling_ae=calling, address=address, **tally)
+        how = name.removeprefix("association-")
+        if event.assoc in self._brought:  # others were never established
+            self._counted.association_ended(how)
+        brought = self._brought.pop(event.assoc, _Brought())
+        log.event(name, level=level, calling_ae=calling, address=address, **brought.answers)
+        if self._audit is not None and brought.studies:
+            # only now: every object was answered, and none waits for this
+            wrong = [f"{brought.answers['refused']} refused"] if brought.answers["refused"] else []
+            wrong += [how] if how == "aborted" else []
+            self._audit.transferred(Transfer(
+                "received", Partner(calling, address, calling), brought.studies, brought.is_news,
+                "failure" if wrong else "success", ", ".join(wrong),
+            ))  # fmt: skip
 
     def _on_store(self, event: evt.Event) -> int:
         calling = _caller(event.assoc)[0]
@@ -204,11 +232,14 @@ class Listener:
         try:
             kept = self._keep(event)
         except Exception as exc:  # noqa: BLE001 - the sender is owed a status, whatever went wrong
-            self._count(event.assoc, "refused")
+            self._of(event.assoc).answers["refused"] += 1
             self._counted.received(calling, "refused", size_bytes)
             self._counted.refused("dimse", acceptance.REASONS[acceptance.status_for(exc)])
             return _refusal(event, exc)
-        self._count(event.assoc, "kept")
+        brought = self._of(event.assoc)
+        brought.answers["kept"] += 1
+        brought.studies[kept.instance.study_instance_uid] += 1
+        brought.is_news |= kept.outcome != "same"
         self._counted.received(calling, kept.outcome, size_bytes)
         log.event(
             "instance-kept",
@@ -241,8 +272,8 @@ class Listener:
             expected=expected,
         )
 
-    def _count(self, association: Association, what: str) -> None:
-        self._tallies.setdefault(association, Counter())[what] += 1
+    def _of(self, association: Association) -> _Brought:
+        return self._brought.setdefault(association, _Brought())
 
 
 def _on_transition(event: evt.Event) -> None:

@@ -4,7 +4,9 @@ import logging
 from datetime import UTC, datetime
 
 from pacsnode import log
-from pacsnode.addresses import AnySource
+from pacsnode.access.audit import open_audit
+from pacsnode.access.audit_message import Partner, Transfer
+from pacsnode.addresses import AnySource, Source
 from pacsnode.asking.fetching import fetch
 from pacsnode.assembly.needs import Needs, needs_of
 from pacsnode.errors import PeerFailed, PeerRefused
@@ -77,4 +79,8 @@ def _asked(source: AnySource, needs: Needs, desk: Desk) -> tuple[str, bool]:
         "source-asked", study_instance_uid=needs.study_instance_uid, source=source.name,
         count=fetched.came,
     )  # fmt: skip
+    by_move = isinstance(source, Source) and source.retrieve == "move"
+    if fetched.came and not by_move:  # what is moved comes through our listener, which tells of it
+        came = {needs.study_instance_uid: fetched.came}
+        open_audit(desk.settings).transferred(Transfer("fetched", Partner.at(source), came))
     return fetched.sentence, True

@@ -1,6 +1,7 @@
 """One try to bring documents to a destination."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,8 @@ from pydicom.uid import UID
 
 from engine.errors import EngineError
 from pacsnode import log
+from pacsnode.access.audit import open_audit
+from pacsnode.access.audit_message import Partner, Transfer
 from pacsnode.addresses import AnyDestination, WebDestination
 from pacsnode.delivery import cstore, stow
 from pacsnode.errors import DeliveryFailed, DeliveryRejected, PeerFailed, PeerRefused
@@ -27,10 +30,31 @@ Answered = Mapping[str, str]  # of one document: its UID, what became of it, the
 
 
 def bring(order: DeliveryOrder, desk: Desk) -> Sent:
-    """Send the documents in their order; never raises.
+    """Send the documents in their order, and have the audit log told; never raises.
 
     Sending again what was sent before is harmless: the same bytes under the same UID.
     """
+    sent = _bring(order, desk)
+    _have_told(order, sent, desk)
+    return sent
+
+
+def _have_told(order: DeliveryOrder, sent: Sent, desk: Desk) -> None:
+    """A message once it is delivered or refused for good, or where some of it arrived."""
+    outcomes = Counter(answer["outcome"] for answer in sent.get("answers", ()))
+    fresh = outcomes["stored"] + outcomes["stored with a warning"]
+    destination = desk.destination(order["destination"])
+    if destination is None or not (sent["outcome"] in ("delivered", "parked") or fresh):
+        return
+    delivered = sent["outcome"] == "delivered"
+    open_audit(desk.settings).transferred(Transfer(
+        "sent", Partner.at(destination), {order["study"]: fresh + outcomes["already there"]},
+        fresh > 0 or not delivered, "success" if delivered else "failure",
+        "" if delivered else " ".join(sent["reasons"][:1]),
+    ))  # fmt: skip
+
+
+def _bring(order: DeliveryOrder, desk: Desk) -> Sent:
     destination = desk.destination(order["destination"])
     if destination is None:
         fix = "Name it again in the settings and restart the node."

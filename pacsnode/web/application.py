@@ -1,10 +1,13 @@
 """Which resource is answered by whom, and what every answer carries."""
 
+import inspect
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -21,7 +24,7 @@ from pacsnode.acting import Actions
 from pacsnode.monitoring.telling import Monitor, Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT, refused
-from pacsnode.web.capabilities import Capabilities
+from pacsnode.web.capabilities import Capabilities, Resource
 from pacsnode.web.health import Health
 from pacsnode.web.login import LoginPage
 from pacsnode.web.ohif import viewer_routes
@@ -61,10 +64,7 @@ def application(
     audit = open_audit(settings)
     entrance = Entrance(settings.web, audit)
     telling = Telling(audit)
-    routes = [
-        Route(one.path, needs(ROLE_OF[one.method])(telling.told(one)), methods=[one.method])
-        for one in told_of
-    ]
+    routes = _routes(told_of, telling)
     templates = Templates()
     page = page_application(archive, settings, Actions(archive, settings), audit, templates)
     served = Starlette(
@@ -90,6 +90,25 @@ def application(
     )
     served.state.audit = audit
     return served
+
+
+def _routes(resources: Iterable[Resource], telling: Telling) -> list[Route]:
+    """One for each path, so that a method refused is answered with all that are allowed."""
+    by_path: dict[str, dict[str, Any]] = defaultdict(dict)
+    for one in resources:
+        by_path[one.path][one.method] = needs(ROLE_OF[one.method])(telling.told(one))
+    return [Route(path, _by_method(each), methods=[*each]) for path, each in by_path.items()]
+
+
+def _by_method(answers: Mapping[str, Any]) -> Any:
+    async def answer(request: Request) -> Response:
+        chosen = answers["GET" if request.method == "HEAD" else request.method]
+        if inspect.iscoroutinefunction(chosen):
+            found: Response = await chosen(request)
+            return found
+        return await run_in_threadpool(chosen, request)
+
+    return answer
 
 
 async def _on_refusal(_: Request, error: Exception) -> Response:

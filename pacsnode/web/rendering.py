@@ -1,9 +1,10 @@
 """Rendered frames and thumbnails as JPEG or PNG (PS3.18 10.4.1.1.3, 8.3.5)."""
 
+import functools
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,9 +21,10 @@ from engine.reading.attributes import Attributes, attributes_of_frames
 from engine.reading.part10 import FOREIGN, read_instance
 from pacsnode.web import media
 from pacsnode.web.frames import Frames
-from pacsnode.web.media import JPEG, PNG
+from pacsnode.web.media import JPEG, PNG, RELATED
 from pacsnode.web.refusal import BAD_REQUEST, NOT_ACCEPTABLE, NOT_FOUND, Refusal
 from pacsnode.web.resources import instance_of, instances_of
+from pacsnode.web.retrieving import in_parts
 from storage.archive import Archive
 from storage.records import Instance
 
@@ -75,30 +78,76 @@ class Rendering:
         instance = instance_of(self._archive, request)
         frame = _frame_number(request) or 1
         kind = _kind(request)
+        picture = _picture(instance, frame, _wish(request.query_params), kind)
+        return _warned(Response(picture, media_type=kind), request)
+
+    def all_rendered(self, request: Request) -> Response:
+        """Every frame of a study or series in reading order, a part each.
+
+        To who takes a bare picture alone: the one that shows it best, and a warning.
+        """
+        images = _images(instances_of(self._archive, request))
         wish = _wish(request.query_params)
-        answer = Response(_encoded(instance, frame, wish, kind), media_type=kind)
-        for name in NOT_DONE:
-            if name in request.query_params:
-                answer.headers.append("Warning", f'299 pacsnode "{name} is not supported"')
+        shown, count = _middle(images), sum(map(_frame_count, images))
+        kind, is_whole = _kind_of_all(request, count)
+        if is_whole:
+            parts = ((kind, (picture,)) for one in images for picture in _pictures(one, wish, kind))
+            return _warned(in_parts(kind, parts), request)
+        picture = _picture(shown, _middle_frame(shown), wish, kind)
+        answer = _warned(Response(picture, media_type=kind), request)
+        if count > 1:
+            told = f"{RELATED}; type={kind} gives all {count}"
+            answer.headers.append("Warning", f'299 pacsnode "One picture of {count}: {told}"')
         return answer
 
     def thumbnail(self, request: Request) -> Response:
         """A small picture of a frame, of an instance, or of what shows a series or study best."""
-        shown = _representative(instances_of(self._archive, request))
+        shown = _middle(_images(instances_of(self._archive, request)))
         kind = _kind(request)
         wish = _wish(request.query_params)
-        frame = _frame_number(request) or (Frames(shown.path).layout.frames + 1) // 2
+        frame = _frame_number(request) or _middle_frame(shown)
         small = Wish(wish.window, wish.viewport or THUMBNAIL, wish.quality)
-        return Response(_encoded(shown, frame, small, kind), media_type=kind)
+        return Response(_picture(shown, frame, small, kind), media_type=kind)
 
 
-def _representative(instances: Sequence[Instance]) -> Instance:
+def _images(instances: Sequence[Instance]) -> list[Instance]:
     images = [one for one in instances if "Rows" in one.attributes]
-    for modality in SHOWN_FIRST:
-        images = [one for one in images if one.modality == modality] or images
     if not images:
         raise Refusal(NOT_FOUND, "Nothing under this path has pixels to show")
+    return images
+
+
+def _middle(images: Sequence[Instance]) -> Instance:
+    """What shows a series or study best."""
+    for modality in SHOWN_FIRST:
+        images = [one for one in images if one.modality == modality] or images
     return images[len(images) // 2]
+
+
+def _frame_count(image: Instance) -> int:
+    return Frames(image.path).layout.frames
+
+
+def _middle_frame(image: Instance) -> int:
+    return (_frame_count(image) + 1) // 2
+
+
+def _warned(answer: Response, request: Request) -> Response:
+    for name in NOT_DONE:
+        if name in request.query_params:
+            answer.headers.append("Warning", f'299 pacsnode "{name} is not supported"')
+    return answer
+
+
+def _kind_of_all(request: Request, count: int) -> tuple[str, bool]:
+    """The type of the pictures, and whether all of them go, in parts (8.7.4, 10.4.3.3)."""
+    for asked in media.asked(request):
+        for kind in (JPEG, PNG):
+            if asked.covers_parts(kind) and (count > 1 or not asked.covers(kind)):
+                return kind, True
+            if asked.covers(kind):
+                return kind, False
+    raise Refusal(NOT_ACCEPTABLE, f"Pictures come as {JPEG} or {PNG}, alone or in {RELATED}")
 
 
 def _kind(request: Request) -> str:
@@ -163,18 +212,33 @@ def _asked_viewport(parameters: Mapping[str, str]) -> tuple[int, ...] | None:
 # what is shown
 
 
-def _encoded(instance: Instance, frame: int, wish: Wish, kind: str) -> bytes:
+def _picture(instance: Instance, frame: int, wish: Wish, kind: str) -> bytes:
+    return next(_pictures(instance, wish, kind, frame))
+
+
+def _pictures(
+    instance: Instance, wish: Wish, kind: str, frame: int | None = None
+) -> Iterator[bytes]:
+    """One frame, or all of an instance; its header is read once."""
     frames = Frames(instance.path)
-    frames.check(frame)
+    if frame is not None:
+        frames.check(frame)
     if frames.layout.rows * frames.layout.columns > MOST_PIXELS:
         raise Refusal(NOT_ACCEPTABLE, f"Frames of more than {MOST_PIXELS} pixels are not rendered")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values
-            shown = _shown(instance, frames, frame, wish.window)
-    except FOREIGN as exc:
-        raise Refusal(NOT_ACCEPTABLE, "The pixels cannot be rendered") from exc
-    picture = Image.fromarray(np.ascontiguousarray(shown))
+    header = read_instance(instance.path, f"Instance {instance.sop_instance_uid}").header
+    # masks and colours do without, and may have very many frames
+    stated = functools.cache(lambda: attributes_of_frames(header, frames.layout.frames))
+    for number in range(1, frames.layout.frames + 1) if frame is None else (frame,):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they quote values
+                shown = _shown(header, frames, number, stated, wish.window)
+        except FOREIGN as exc:
+            raise Refusal(NOT_ACCEPTABLE, "The pixels cannot be rendered") from exc
+        yield _encoded(Image.fromarray(np.ascontiguousarray(shown)), wish, kind)
+
+
+def _encoded(picture: Image.Image, wish: Wish, kind: str) -> bytes:
     if wish.viewport is not None:
         picture = _fitted(picture, wish.viewport)
     written = BytesIO()
@@ -199,9 +263,14 @@ def _fitted(picture: Image.Image, viewport: tuple[int, ...]) -> Image.Image:
     return picture.resize(size, Image.Resampling.BILINEAR)
 
 
-def _shown(instance: Instance, frames: Frames, frame: int, asked: Window | None) -> Pixels:
+def _shown(
+    header: Dataset,
+    frames: Frames,
+    frame: int,
+    by_frame: Callable[[], Sequence[Attributes]],
+    asked: Window | None,
+) -> Pixels:
     """Grey or RGB, [row, column] or [row, column, 3], 8 bits."""
-    header = read_instance(instance.path, f"Instance {instance.sop_instance_uid}").header
     layout = frames.layout
     values = frames.values(frame)
     photometric = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
@@ -213,7 +282,7 @@ def _shown(instance: Instance, frames: Frames, frame: int, asked: Window | None)
         return _eight_bits(values)
     if layout.bits_allocated == 1:
         return (values * 255).astype(np.uint8)
-    stated = attributes_of_frames(header, layout.frames)[frame - 1]
+    stated = by_frame()[frame - 1]
     used = _used_bits(values, stated, layout.bits_allocated)
     slope, intercept = stated.number("RescaleSlope"), stated.number("RescaleIntercept")
     real = used.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)

@@ -60,7 +60,7 @@ class Retrieve:
                     (f"{DICOM};transfer-syntax={syntax}", pieces)
                     for _, syntax, pieces in files(found, given)
                 )
-                return _in_parts(DICOM, parts)
+                return in_parts(DICOM, parts)
             if asked.kind == DICOM and len(found) == 1:
                 ((_, _, pieces),) = files(found, given)
                 return _streamed(pieces, DICOM)
@@ -93,7 +93,7 @@ class Retrieve:
         given = map(frames.stored, wanted) if shape.as_stored else frames.plains(wanted)
         if not shape.in_parts:
             return _streamed(iter(given), shape.kind)
-        return _in_parts(shape.kind, ((shape.content_type, (frame,)) for frame in given))
+        return in_parts(shape.kind, ((shape.content_type, (frame,)) for frame in given))
 
     def bulk(self, request: Request) -> Response:
         """What a BulkDataURI of the metadata names."""
@@ -105,7 +105,7 @@ class Retrieve:
             if asked.transfer_syntax_uid not in (None, AS_STORED, EXPLICIT_LITTLE):
                 continue
             if asked.covers_parts(OCTETS):
-                return _in_parts(OCTETS, iter([(OCTETS, bulk_pieces(instance, path))]))
+                return in_parts(OCTETS, iter([(OCTETS, bulk_pieces(instance, path))]))
             if asked.kind == OCTETS:
                 return _streamed(bulk_pieces(instance, path), OCTETS)
         raise Refusal(NOT_ACCEPTABLE, f"Bulk data come as {OCTETS}")
@@ -116,11 +116,11 @@ class Retrieve:
         shape = _shape(request, frames, alone=not frames.is_compressed)
         if shape.as_stored and frames.is_compressed:
             stored = map(frames.stored, range(1, frames.layout.frames + 1))
-            return _in_parts(shape.kind, ((shape.content_type, (frame,)) for frame in stored))
+            return in_parts(shape.kind, ((shape.content_type, (frame,)) for frame in stored))
         pieces = decoded([frames]) if frames.is_compressed else frames.value_pieces()
         if not shape.in_parts:
             return _streamed(pieces, shape.kind)
-        return _in_parts(shape.kind, iter([(shape.content_type, pieces)]))
+        return in_parts(shape.kind, iter([(shape.content_type, pieces)]))
 
 
 def json_kind(request: Request) -> str:
@@ -175,7 +175,8 @@ def _numbers(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _in_parts(kind: str, parts: Parts) -> Response:
+def in_parts(kind: str, parts: Parts) -> Response:
+    """A multipart/related answer, as its parts are made."""
     writer = Writer(kind)
     return _streamed(writer.body(parts), writer.content_type)
 

@@ -84,6 +84,10 @@ def _retrieving() -> Iterator[Offered]:
 
 def _rendering() -> Iterator[Offered]:
     kinds = (JPEG, PNG)
+    whole = (*kinds, *(f'{RELATED}; type="{kind}"' for kind in kinds))
+    for path in (STUDY, SERIES):
+        shown = f"{path}/rendered"
+        yield Offered(shown, "GET", "Retrieve Rendered", whole, lambda by: by.render.all_rendered)
     for path in (INSTANCE, FRAMES):
         shown = f"{path}/rendered"
         yield Offered(shown, "GET", "Retrieve Rendered", kinds, lambda by: by.render.rendered)

@@ -15,7 +15,7 @@ from pacsnode.access import LOCAL, Person
 from pacsnode.access.audit import Audit, open_audit
 from pacsnode.access.audit_message import EVENTS, Deed, message
 from pacsnode.access.syslog import framed
-from pacsnode.access.trail import Place, Trail
+from pacsnode.access.trail import MOST_AT_A_TIME, Place, Trail
 from pacsnode.settings import Settings
 from tests.audit_schema import complaints
 
@@ -127,6 +127,17 @@ def test_a_line_broken_off_by_a_crash_spoils_no_other(tmp_path: Path) -> None:
     assert trail.unsent() == (["first"], Place("2026-11.log", 6))
     trail.append("second", NOW)
     assert (tmp_path / "2026-11.log").read_text() == "first\nbro\nsecond\n"
+
+
+def test_a_line_of_any_length_is_sent(tmp_path: Path) -> None:
+    trail = Trail(tmp_path)
+    trail.append("x" * (3 * MOST_AT_A_TIME), NOW)
+    trail.append("behind it", NOW)
+    seen = []
+    while (found := trail.unsent()) is not None:
+        seen += found[0]
+        trail.sent(found[1])
+    assert [len(line) for line in seen] == [3 * MOST_AT_A_TIME, 9]
 
 
 def test_what_was_sent_is_passed_over_month_by_month(tmp_path: Path) -> None:

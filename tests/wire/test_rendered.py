@@ -121,6 +121,32 @@ def test_dicomweb_client_retrieves_pictures(site: Site) -> None:
     assert Image.open(BytesIO(jpeg)).format == "JPEG"
 
 
+def test_a_study_or_series_is_rendered_whole_in_parts(site: Site) -> None:
+    series = path_of(PET[0]).partition("/instances")[0]
+    study = series.partition("/series")[0]
+    answer = site.ask(f"{series}/rendered", 'multipart/related; type="image/png"')
+    assert answer.status == 200
+    for one, (kind, told) in zip(PET, answer.parts(), strict=True):
+        assert kind == "image/png"
+        np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(told))), picture(site, one))
+    masks = path_of(SEG).partition("/instances")[0]
+    frames = site.ask(f"{masks}/rendered").parts()
+    assert len(frames) == SEG.NumberOfFrames
+    # every image of the study, and nothing of what has no pixels
+    kinds = [kind for kind, _ in site.ask(f"{study}/rendered?viewport=8,8", "*/*").parts()]
+    images = len(CT) + len(PET) + 4 + SEG.NumberOfFrames
+    assert kinds == ["image/jpeg"] * images
+
+
+def test_one_picture_of_a_series_is_warned_of(site: Site) -> None:
+    series = path_of(PET[0]).partition("/instances")[0]
+    answer = site.ask(f"{series}/rendered", "image/png")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
+    assert "One picture of " in answer.headers["warning"]
+    parts = site.ask(f"{series}/rendered?iccprofile=no")
+    assert parts.headers["warning"] == '299 pacsnode "iccprofile is not supported"'
+
+
 @pytest.mark.parametrize("dataset", [CT[0], SEG, COLOURED])
 def test_thumbnails_at_every_level(site: Site, dataset: Dataset) -> None:
     instance = path_of(dataset)
@@ -149,6 +175,9 @@ def test_thumbnails_at_every_level(site: Site, dataset: Dataset) -> None:
         (f"{path_of(CT[0])}/frames/2/rendered", None, 404),
         (f"{path_of(CT[0])}/frames/1,2/rendered", None, 400),
         (f"{path_of(RTSTRUCT)}/rendered", None, 406),
+        (f"{path_of(RTSTRUCT).partition('/instances')[0]}/rendered", None, 404),
+        (f"{path_of(CT[0]).partition('/instances')[0]}/rendered", "video/mp4", 406),
+        ("/studies/1.2.3/rendered", None, 404),
         (f"{path_of(RTSTRUCT)}/thumbnail", None, 404),
         ("/studies/1.2.3/thumbnail", None, 404),
     ],

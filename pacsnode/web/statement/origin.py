@@ -6,6 +6,7 @@ from typing import Final
 from pacsnode.intake import acceptance
 from pacsnode.web import rendering
 from pacsnode.web.answers import ROOT
+from pacsnode.web.media import JPEG, PNG, RELATED
 from pacsnode.web.metadata import INLINE_BYTES
 from pacsnode.web.multipart import MOST_PARTS
 from pacsnode.web.query import MOST_RESULTS, PAGES
@@ -185,6 +186,11 @@ def _retrieve() -> Iterator[Block]:
                 "rendered frames and thumbnails: `window=center,width,function` "
                 f"({functions}), `viewport`, `quality` (by default {quality}); a thumbnail has at "
                 f"most {side} x {side} pixels, of a study PET before CT, the middle slice",
+            ),
+            (
+                f'`{RELATED}; type="{JPEG}"`, `"{PNG}"`',
+                "a rendered study or series: every frame in reading order, a part each. Where a "
+                "bare picture alone is taken, the one a thumbnail shows, with a Warning",
             ),
         ),
     )
