@@ -27,7 +27,7 @@ from engine import codes
 from engine.finding import Report
 from engine.report import modules
 from engine.report.items import code_sequence
-from engine.report.page import UNVERIFIED
+from engine.report.page import standing_of
 from engine.report.picture import draw
 from engine.report.slices import Page, slice_pages
 from engine.report.style import MANUFACTURER, derived_uid
@@ -41,7 +41,7 @@ TITLE = "PET/CT lesion report, pictures"
 
 def pages_of(report: Report, sr: Dataset) -> Iterator[Page]:
     """The projections, then the slices; each says how far the document is verified."""
-    standing = "VERIFIED" if sr.get("VerificationFlag") == "VERIFIED" else UNVERIFIED
+    standing = standing_of(sr)
     yield Page(draw(report, standing), report.scan.pet.slices)
     yield from slice_pages(report, standing)
 

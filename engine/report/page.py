@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
+from pydicom import Dataset
 
 from engine.acquisition import SuvRefusal
 from engine.finding import Finding, Report, printed, printed_cm
@@ -21,6 +22,11 @@ INK, FAINT, RULE, PAPER = "#1b1f24", "#6b7480", "#d5dae0", "#ffffff"
 COLOURS = (
     "#d7263d", "#1b6ca8", "#2a9d5c", "#e07a00", "#7b3fb5", "#00889a", "#b8407c", "#7a6200",
 )  # fmt: skip
+
+
+def standing_of(sr: Dataset) -> str:
+    """Whether a person stands behind the report that a page shows, in a word for it."""
+    return "VERIFIED" if sr.get("VerificationFlag") == "VERIFIED" else UNVERIFIED
 
 
 def lesions_of(report: Report) -> list[Finding]:

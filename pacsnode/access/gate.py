@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -63,8 +63,12 @@ class Gate:
     answers as if they were its own site's. Only the Host header tells.
     """
 
-    def __init__(self, app: ASGIApp, entrance: Entrance) -> None:
+    def __init__(
+        self, app: ASGIApp, entrance: Entrance, page: Callable[[Request, int, str], Response]
+    ) -> None:
+        """`page` tells a person at a browser of a status, in a sentence."""
         self._app = app
+        self._page = page
         self._entrance = entrance
         self._web = entrance.web
         self._names = _own_names(entrance.web)
@@ -191,15 +195,19 @@ class Gate:
             receive = _again(body, request.receive)
         expected = request.scope[CSRF]
         if not expected or not hmac.compare_digest((token or "").encode(), expected.encode()):
-            raise Refused(
-                refusal(403, "The token of this form is missing or old: load the page again")
-            )
+            said = "The token of this form is missing or old: load the page again"
+            is_seen = "text/html" in request.headers.get("accept", "")
+            raise Refused((self._page if is_seen else _refused)(request, 403, said))
         return receive
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
     """A status and one sentence, as DICOMweb answers have it."""
     return JSONResponse({"status": status, "reason": sentence}, status, dict(headers or {}))
+
+
+def _refused(_: Request, status: int, sentence: str) -> Response:
+    return refusal(status, sentence)
 
 
 def not_admitted(refused: NotAdmitted, headers: Mapping[str, str]) -> Response:

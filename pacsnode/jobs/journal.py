@@ -1,6 +1,6 @@
 """The journal of a mask, read and written in the terms of jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -134,8 +134,8 @@ def write_sent(archive: Archive, order: DeliveryOrder, sent: Sent) -> None:
     )
 
 
-def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
-    """Where the report stands when no destination is left to wait for."""
+def write_conclusion(archive: Archive, order: DeliveryOrder, held: Collection[str]) -> None:
+    """Where the report stands when no destination is left to wait for but those in `held`."""
     lines = archive.decisions(order["study"], order["mask"])
     standing = {name: last_about(lines, order["seed"], name) for name in order["destinations"]}
     codes = {line.code if line is not None else None for line in standing.values()}
@@ -145,13 +145,16 @@ def write_conclusion(archive: Archive, order: DeliveryOrder) -> None:
         if never:
             said = "Every destination that it is sent to has the report."
         _write_delivery(archive, order, "delivered", "delivered", [said])
-    elif codes - never in ({DELIVERED_TO, PARKED}, {PARKED}) and len(codes) > 1:
-        for line in standing.values():
-            if line is not None and line.code == PARKED:
-                _write_delivery(
-                    archive, order, "failed", PARKED, line.reasons,
-                    destination=line.facts["destination"],
-                )  # fmt: skip
+        return
+    answered = {line.code if line else None for name, line in standing.items() if name not in held}
+    if len(codes) == 1 or not answered - never <= {DELIVERED_TO, PARKED}:
+        return
+    # what a person has to see is said last, whichever destination was the last to answer
+    state: CaseState = "failed" if PARKED in codes else "reported"
+    code = PARKED if PARKED in codes else HELD
+    for name, line in standing.items():
+        if line is not None and line.code == code and line != lines[-1]:
+            _write_delivery(archive, order, state, code, line.reasons, destination=name)
 
 
 def last_of_seed(lines: Sequence[Decision], seed: str) -> Decision | None:

@@ -23,6 +23,7 @@ from pacsnode.jobs.failpoints import reach
 from pacsnode.jobs.making import make
 from pacsnode.jobs.opening import DELIVERIES, FETCHES, REPORTS
 from pacsnode.jobs.orders import Asked, DeliveryOrder, FetchOrder, Made, ReportOrder, Sent
+from pacsnode.jobs.withholding import held
 from storage.records import CaseState
 
 COUNTED_TRIES = 3  # of a report that a faulty model or a defect ended
@@ -269,7 +270,9 @@ def ask_sources(order: FetchOrder) -> Asked:
 @DBOS.step(name="conclude", retries_allowed=True, max_attempts=20, backoff_rate=1.5)
 def conclude(order: DeliveryOrder) -> None:
     """Write down where the report stands when no destination is left to wait for."""
-    journal.write_conclusion(at_desk().archive, order)
+    archive = at_desk().archive
+    lines = archive.decisions(order["study"], order["mask"])
+    journal.write_conclusion(archive, order, held(lines, order["seed"]))
 
 
 @DBOS.step(name="make_documents")

@@ -12,20 +12,16 @@ from typing import Final
 
 from pydicom import Dataset, dcmread
 
-from engine.errors import Unreadable
+from engine.errors import UnusableCase
 from engine.reading.part10 import FOREIGN
-from engine.report import walk
 from pacsnode import log
-from pacsnode.assembly.kinds import MASK_CLASSES, PET_CLASSES
-from pacsnode.assembly.ours import is_ours
 from pacsnode.errors import NodeError
 from pacsnode.jobs.pictures import case_of, stands_rejected
-from pacsnode.showing.reports import ReportShown
 from storage.archive import Archive
 from storage.records import Instance
 
 FOLDER: Final = "pictures"
-DRAWN_BY: Final = 1  # raise it when the drawing changes: older files are drawn anew
+DRAWN_BY: Final = 2  # raise it when the drawing changes: older files are drawn anew
 PATIENCE_S: Final = 150.0
 MOST_KEPT: Final = 2000
 PNG_BEGINS: Final = b"\x89PNG"
@@ -45,7 +41,7 @@ class Projections:
         self._fractional_threshold = fractional_threshold
         self._lock = threading.Lock()
 
-    def picture(self, sr: Instance, report: ReportShown) -> bytes:
+    def picture(self, sr: Instance) -> bytes:
         """The PNG. Raises NoPicture."""
         path = self._folder / f"{sr.sha256}-{DRAWN_BY}.png"
         kept = _kept(path)
@@ -55,7 +51,7 @@ class Projections:
             kept = _kept(path)
             if kept is not None:
                 return kept
-            drawn = _drawn(self._errand(sr, report), PNG_BEGINS)
+            drawn = _drawn(self._errand(sr, "projections"), PNG_BEGINS)
             self._keep(path, drawn)
             return drawn
 
@@ -63,50 +59,22 @@ class Projections:
         """What `pacsnode pdf --plain` writes; it is not kept. Raises NoPicture."""
         if stands_rejected(sr, self._archive):
             raise NoPicture("A person rejected this report: it is not drawn.")
+        with self._lock:
+            return _drawn(self._errand(sr, "pdf"), PDF_BEGINS)
+
+    def _errand(self, sr: Instance, what: str) -> dict[str, object]:
         try:
             case = case_of(_header(sr), self._archive)
-        except Unreadable as exc:
-            raise NoPicture("The images that the report was made from are not all here.") from exc
-        errand: dict[str, object] = {
-            "what": "pdf",
+        except UnusableCase as exc:
+            raise NoPicture(
+                "The images that the report was made from are not all kept here."
+            ) from exc
+        return {
+            "what": what,
             "sr": str(sr.path),
             "pet": [str(path) for path in case.pet],
             "ct": [str(path) for path in case.ct],
             "mask": str(case.mask),
-            "fractional_threshold": self._fractional_threshold,
-        }
-        with self._lock:
-            return _drawn(errand, PDF_BEGINS)
-
-    def _errand(self, sr: Instance, report: ReportShown) -> dict[str, object]:
-        evidence = [
-            instance
-            for _, sop_class, uid in walk.evidence(_header(sr))
-            if sop_class in PET_CLASSES | MASK_CLASSES
-            and (instance := self._archive.instance(uid)) is not None
-        ]
-        pet = [one for one in evidence if one.sop_class_uid in PET_CLASSES]
-        masks = [one for one in evidence if one.sop_class_uid in MASK_CLASSES]
-        if not pet or not masks:
-            raise NoPicture("The images that the report was made from are not all kept here.")
-        # the SEG that we made of an RTSTRUCT has numbers of its own
-        mask = min(masks, key=is_ours)
-        lesions = [
-            {
-                "number": one.number,
-                "site": one.site,
-                "measured": {name: stated.value for name, stated in one.measured.items()},
-            }
-            for one in report.findings
-            if one.number is not None and not one.is_context
-        ]
-        return {
-            "what": "projections",
-            "pet": [str(one.path) for one in pet],
-            "mask": str(mask.path),
-            "lesions": lesions,
-            "model": report.model,
-            "version": report.model_version,
             "fractional_threshold": self._fractional_threshold,
         }
 

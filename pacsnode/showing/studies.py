@@ -12,6 +12,7 @@ from pacsnode.assembly.arrivals import Arrival, arrivals
 from pacsnode.assembly.kinds import CT_CLASSES, MASK_CLASSES, PET_CLASSES
 from pacsnode.assembly.ours import is_ours
 from pacsnode.jobs import journal
+from pacsnode.jobs.withholding import held
 from pacsnode.showing.reports import ReportShown, readable
 from pacsnode.showing.states import State, state_of, state_of_study
 from pacsnode.showing.worklist import read_date
@@ -76,6 +77,7 @@ class MaskShown:
     deliveries: tuple[DeliveryShown, ...]
     reports: tuple[ReportShown, ...]  # the current one first
     report: str | None  # SOPInstanceUID of the current one
+    is_held: bool  # for a person to accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,14 @@ def _mask(archive: Archive, number: int, mask: str, lines: Sequence[Decision]) -
         deliveries=tuple(_deliveries(lines)),
         reports=reports,
         report=next((one.sop_instance_uid for one in reports if one.is_current), None),
+        is_held=_is_held(lines),
     )
+
+
+def _is_held(lines: Sequence[Decision]) -> bool:
+    made = journal.last_made(lines)
+    is_open = lines[-1].state not in ("cancelled", "superseded")
+    return made is not None and is_open and bool(held(lines, made.facts["seed"]))
 
 
 def _reports(archive: Archive, mask: str, lines: Sequence[Decision]) -> tuple[ReportShown, ...]:

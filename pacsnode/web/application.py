@@ -26,7 +26,7 @@ from pacsnode.web.health import Health
 from pacsnode.web.login import LoginPage
 from pacsnode.web.ohif import viewer_routes
 from pacsnode.web.page.routes import page_application
-from pacsnode.web.page.templating import STATIC, Files
+from pacsnode.web.page.templating import STATIC, Files, Templates
 from pacsnode.web.refusal import NOT_ACCEPTABLE, UNAVAILABLE, Refusal
 from pacsnode.web.rendering import Rendering
 from pacsnode.web.retrieving import Retrieve
@@ -65,7 +65,8 @@ def application(
         Route(one.path, needs(ROLE_OF[one.method])(telling.told(one)), methods=[one.method])
         for one in told_of
     ]
-    page = page_application(archive, settings, Actions(archive, settings), audit)
+    templates = Templates()
+    page = page_application(archive, settings, Actions(archive, settings), audit, templates)
     served = Starlette(
         routes=[
             *Health(Monitor(archive, settings, node)).routes,
@@ -78,7 +79,7 @@ def application(
             *viewer_routes(settings.web.ohif),
             Mount("/", page),
         ],
-        middleware=[Middleware(Gate, entrance=entrance)],
+        middleware=[Middleware(Gate, entrance=entrance, page=templates.sorry)],
         exception_handlers={
             Refusal: _on_refusal,
             StorageError: _on_storage_error,

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from pacsnode.access import needs
 from pacsnode.errors import BadSettings
 
 OHIF_ROOT: Final = "/ohif"
@@ -98,10 +99,10 @@ def viewer_routes(folder: Path | None) -> list[BaseRoute]:
     """What answers below `/ohif`; nothing without a folder. Raises BadSettings."""
     if folder is None:
         return []
-    viewer = Viewer(folder)
+    viewer, may_look = Viewer(folder), needs("read")
     return [
-        Route(OHIF_ROOT, _to_viewer, methods=["GET"]),
-        Route(f"{OHIF_ROOT}/{{path:path}}", viewer.answer, methods=["GET"]),
+        Route(OHIF_ROOT, may_look(_to_viewer), methods=["GET"]),
+        Route(f"{OHIF_ROOT}/{{path:path}}", may_look(viewer.answer), methods=["GET"]),
     ]
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from pacsnode.acting import Actions, CannotAct
 from pacsnode.cli import app
 from pacsnode.jobs.desk import Backoff
 from pacsnode.settings import Settings
+from pacsnode.showing.studies import study_shown
 from tests.peers import Receiver
 from tests.story.small import (
     Site,
@@ -252,6 +254,34 @@ def test_a_report_for_review_is_held_until_it_is_accepted_whatever_the_mode_is_b
                 _actions(here).accept(study.study_uid, study.mask_uid, JANE, "Again.")
             here.work_for(0.5)
     assert len(receiver.arrived) == 1
+
+
+def test_what_is_held_for_one_destination_is_told_last_also_where_another_is_slower(
+    tmp_path: Path,
+) -> None:
+    study = small_study("held beside")
+    with (
+        Receiver(answer=lambda one: sleep(0.5) or 0x0000) as slow,
+        Receiver(ae_title="REVIEWED") as reviewed,
+    ):
+        settings = settings_for(tmp_path, slow, reviewed, quiet_s=0.3)
+        first, second = settings.destinations
+        both = (first, second.model_copy(update={"mode": "review"}))
+        settings = settings.model_copy(update={"destinations": both})
+        with site(settings, backoff=QUICK) as here:
+            here.send(study.everything)
+            here.work_until(lambda: "delivered-to" in _codes(here, study), what="the slow one")
+            here.work_for(0.5)
+            assert _codes(here, study)[-1] == "delivery-held"
+            shown = study_shown(here.archive, study.study_uid, quiet_s=0.3)
+            assert shown is not None
+            assert (shown.state.key, shown.masks[0].is_held) == ("held", True)
+            _actions(here).accept(study.study_uid, study.mask_uid, JANE, "Looks right.")
+            here.work_until(lambda: here.state(study) == "delivered", what="the delivery")
+            shown = study_shown(here.archive, study.study_uid, quiet_s=0.3)
+            assert shown is not None
+            assert not shown.masks[0].is_held
+    assert len(slow.arrived) == len(reviewed.arrived) == 1
 
 
 def test_what_was_made_in_the_shadow_is_never_sent_and_holds_up_no_later_report(

@@ -201,8 +201,8 @@ def test_no_page_is_too_wide_for_a_phone_or_has_a_grave_fault(
         for summary in opened.locator("summary").all():
             summary.click()
         assert not is_wider_than_its_window(opened), url
-        assert grave_violations(opened, axe) == [], url
-        opened.set_viewport_size(DESK)  # type: ignore[arg-type]
+        if scheme == "light":  # each look once, as both take their time
+            opened.set_viewport_size(DESK)  # type: ignore[arg-type]
         assert grave_violations(opened, axe) == [], url
         opened.set_viewport_size(PHONE)  # type: ignore[arg-type]
     opened.goto(house.open_url)

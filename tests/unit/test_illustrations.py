@@ -1,6 +1,7 @@
 """Key images and PDF of a kept report: valid, the same again, and no more than the SR says."""
 
 import subprocess
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.report.page import lesions_of
 from engine.report.seg import build_seg
 from engine.report.slices import slice_pages
 from engine.report.sr import build_sr
+from pacsnode.showing.projection_child import figure_of
 from tests import makers
 from tests.conftest import peer_path
 from tests.unit import judges
@@ -102,6 +104,19 @@ def test_a_seg_without_the_segments_of_the_report_is_named(study, sr, tmp_path):
     (path,) = makers.save(one, tmp_path / "one")
     with pytest.raises(UnusableCase, match="holds no segment 2"):
         report_of(sr, replace(study.case, mask=path))
+
+
+@pytest.mark.parametrize("flag", ["VERIFIED", "UNVERIFIED"])
+def test_the_picture_of_a_web_page_is_drawn_from_the_document(study, sr, tmp_path, flag):
+    told = deepcopy(sr)
+    told.VerificationFlag = flag
+    errand = {
+        "sr": str(judges.write(told, tmp_path / "sr.dcm")), "pet": [*map(str, study.case.pet)],
+        "mask": str(study.case.mask), "fractional_threshold": 0.5,
+    }  # fmt: skip
+    words = texts(figure_of(errand))
+    assert any(one.startswith(f"{flag}. ") for one in words)
+    assert sum(one in ("1", "2", "3") for one in words) >= 3
 
 
 # the key images

@@ -53,6 +53,7 @@ def test_the_document_describes_every_answer(api: httpx.Client) -> None:
     reject = told["paths"]["/studies/{study}/reports/{sr}/reject"]["post"]
     body = reject["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["reason"]
+    assert [*body["properties"]] == ["reason", "observer", "findings"]
     assert [one["name"] for one in reject["parameters"]] == ["study", "sr"]
 
 

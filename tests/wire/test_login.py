@@ -68,6 +68,19 @@ def test_on_loopback_without_users_everybody_may(local: House) -> None:
         assert visitor.post("/api/change", data={"reason": "none"}).status_code == 403
 
 
+def test_a_form_of_an_older_page_is_refused_in_the_way_it_was_sent(local: House) -> None:
+    with local.visitor() as visitor:
+        old = {"csrf": "of another start of the node"}
+        seen = visitor.post("/studies/1.2/requeue", data=old, headers=HTML)
+        assert seen.status_code == 403
+        assert seen.headers["content-type"].startswith("text/html")
+        assert "load the page again" in seen.text
+        assert "form-action 'self'" in seen.headers["content-security-policy"]
+        answer = visitor.post("/studies/1.2/requeue", data=old)
+        assert answer.status_code == 403
+        assert "load the page again" in answer.json()["reason"]
+
+
 @pytest.mark.parametrize("origin", ["https://elsewhere.example", "null", "http://evil.localhost"])
 def test_a_page_of_another_site_changes_nothing(local: House, origin: str) -> None:
     with local.visitor() as visitor:

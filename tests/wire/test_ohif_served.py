@@ -8,11 +8,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
 
+from pacsnode.access import Person
 from pacsnode.errors import BadSettings
 from pacsnode.settings import Settings
 from pacsnode.web.application import application
-from pacsnode.web.ohif import placed
+from pacsnode.web.ohif import placed, viewer_routes
 from storage.archive import Archive
 from tests.peers import LOOPBACK
 from tests.wire.browser import Answer, Site, serving
@@ -193,3 +197,12 @@ def test_a_folder_without_a_build_is_bad_settings(archive: Archive, tmp_path: Pa
 def test_without_the_setting_there_is_none(archive: Archive, tmp_path: Path) -> None:
     with serving(archive, tmp_path) as site:
         assert asked(site, "/ohif/").status == 404
+
+
+def test_who_has_no_role_gets_nothing_of_it(build: Path) -> None:
+    nobody = Person("somebody", frozenset(), "oidc")
+    for route in viewer_routes(build):
+        assert isinstance(route, Route)
+        scope = {"type": "http", "method": "GET", "path": route.path, "path_params": {"path": ""}}
+        with pytest.raises(HTTPException, match="'read'"):
+            route.endpoint(Request({**scope, "headers": [], "person": nobody}))

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from engine.report.attesting import LONGEST_NAME
 from engine.report.style import installed_version
+from pacsnode.acting.actions import LONGEST_REASON
 from pacsnode.web.api.operations import Operation
 
 ROOT: Final = "/api"
@@ -14,6 +16,7 @@ _REFUSED: Final = {
     "properties": {"status": {"type": "integer"}, "reason": {"type": "string"}},
     "required": ["status", "reason"],
 }
+_LONGEST: Final = {"reason": LONGEST_REASON, "observer": LONGEST_NAME}
 _WHY: Final = {
     "400": "The request cannot be read",
     "401": "Nobody is logged in, or the token is not known",
@@ -97,7 +100,7 @@ def _body(operation: Operation) -> dict[str, Any]:
     needed = [name for name, _, is_needed in operation.takes if is_needed]
     properties = {
         name: {
-            **(listed if name == "findings" else {"type": "string", "maxLength": 1000}),
+            **(listed if name == "findings" else {"type": "string", "maxLength": _LONGEST[name]}),
             "description": description,
         }
         for name, description, _ in operation.takes

@@ -15,7 +15,7 @@ from pacsnode.showing.quarantine import QuarantinedShown, one_quarantined, quara
 from pacsnode.showing.states import GROUPS, Group
 from pacsnode.showing.studies import StudyShown, study_shown
 from pacsnode.showing.worklist import Asked, Worklist, Worklists
-from pacsnode.web.deeds import DEEDS, Deed, Doing
+from pacsnode.web.deeds import DEEDS, Deed, Doing, Told
 from storage.archive import Archive
 from storage.header import is_uid
 
@@ -88,6 +88,10 @@ _PATHS: Final = {
     "sr": ("SOPInstanceUID of the report", _UID),
     "sha256": ("Digest of the object that was set apart", {"type": "string"}),
 }
+_OBSERVER: Final = (
+    "Who judges, Family^Given: the document names them. Needed on loopback without users; who is"
+    " logged in or sends a token is named without it"
+)
 _QUERY: Final = (
     Parameter("q", "query", "Words, each part of the patient's name or id or the accession number",
               _TEXT),
@@ -139,11 +143,14 @@ def operations(
 def _operation(deed: Deed, doing: Doing) -> Operation:
     def run(call: Call) -> Written:
         reason, findings = call.body.get("reason", ""), call.body.get("findings", [])
+        observer = call.body.get("observer", "")
         if not isinstance(reason, str):
             raise HTTPException(400, "The reason is a text.")
+        if not isinstance(observer, str):
+            raise HTTPException(400, "The observer is a name, Family^Given.")
         if not isinstance(findings, list) or not all(isinstance(one, str) for one in findings):
             raise HTTPException(400, "The findings are a list of Tracking Unique Identifiers.")
-        line = doing.carry_out(deed, call.path, call.person, reason, tuple(findings))
+        line = doing.perform(deed, call.path, call.person, Told(reason, tuple(findings), observer))
         return Written(
             line.study_instance_uid, line.mask_instance_uid, line.state, line.code, line.reasons
         )
@@ -151,6 +158,8 @@ def _operation(deed: Deed, doing: Doing) -> Operation:
     takes: list[tuple[str, str, bool]] = []
     if deed.needs_reason:
         takes.append(("reason", "Why, in a sentence", True))
+    if deed.names_observer:
+        takes.append(("observer", _OBSERVER, False))
     if deed.takes_findings:
         takes.append(
             ("findings", "Tracking Unique Identifiers; without any, the whole report", False)

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from pacsnode.access import needs
 from pacsnode.access.guard import person_of
 from pacsnode.errors import CannotAct
-from pacsnode.web.deeds import Deed, Doing
+from pacsnode.web.deeds import Deed, Doing, Told
 from pacsnode.web.page.pages import Pages
 
 SEE_OTHER = 303
@@ -24,11 +24,14 @@ def form_of(deed: Deed, doing: Doing, pages: Pages) -> Callable[[Request], Await
         person = person_of(request)
         assert person is not None  # noqa: S101  needs() saw to it
         async with request.form(max_files=0, max_fields=200) as form:
-            reason = str(form.get("reason", ""))
-            findings = tuple(str(value) for value in form.getlist("finding"))
+            told = Told(
+                str(form.get("reason", "")),
+                tuple(str(value) for value in form.getlist("finding")),
+                str(form.get("observer", "")),
+            )
         path: dict[str, str] = request.path_params
         try:
-            await run_in_threadpool(doing.carry_out, deed, path, person, reason, findings)
+            await run_in_threadpool(doing.perform, deed, path, person, told)
         except CannotAct as exc:
             return await run_in_threadpool(
                 pages.study_page, request, status=CONFLICT, problem=str(exc)

@@ -15,7 +15,7 @@ from pacsnode.showing.destinations import destinations_shown
 from pacsnode.showing.in_force import HIDDEN, NOT_SET, settings_shown
 from pacsnode.showing.projection import NoPicture, Projections
 from pacsnode.showing.quarantine import one_quarantined, quarantine_shown
-from pacsnode.showing.reports import ReportShown, readable
+from pacsnode.showing.reports import readable
 from pacsnode.showing.states import GROUPS, Group
 from pacsnode.showing.studies import StudyShown, study_shown
 from pacsnode.showing.worklist import Asked, Worklist, Worklists
@@ -126,7 +126,7 @@ class Pages:
     def projection(self, request: Request) -> Response:
         """`/studies/{study}/reports/{sr}/projection.png`"""
         try:
-            picture = self._projections.picture(*self._report(request))
+            picture = self._projections.picture(self._report(request))
         except NoPicture as exc:
             raise HTTPException(404, str(exc)) from exc
         return Response(picture, media_type="image/png")
@@ -134,7 +134,7 @@ class Pages:
     @needs("read")
     def pdf(self, request: Request) -> Response:
         """`/studies/{study}/reports/{sr}/pictures.pdf`"""
-        sr, _ = self._report(request)
+        sr = self._report(request)
         try:
             drawn = self._projections.pdf(sr)
         except NoPicture as exc:
@@ -142,13 +142,16 @@ class Pages:
         named = {"Content-Disposition": f'attachment; filename="{sr.sop_instance_uid}.pdf"'}
         return Response(drawn, media_type="application/pdf", headers=named)
 
-    def _report(self, request: Request) -> tuple[Instance, ReportShown]:
+    def _report(self, request: Request) -> Instance:
         uid = request.path_params["sr"]
         sr = self._archive.instance(uid) if is_uid(uid) else None
-        report = readable(sr) if sr is not None else None
-        if sr is None or report is None or sr.study_instance_uid != request.path_params["study"]:
+        if (
+            sr is None
+            or readable(sr) is None
+            or sr.study_instance_uid != request.path_params["study"]
+        ):
             raise HTTPException(404, "No such report is kept in this study.")
-        return sr, report
+        return sr
 
     @needs("read")
     def quarantine(self, request: Request) -> Response:

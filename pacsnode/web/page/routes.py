@@ -1,8 +1,6 @@
 """The pages as an application of their own: routes, files, and errors in words."""
 
 import logging
-from collections.abc import Mapping
-from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,22 +23,11 @@ from pacsnode.web.page.templating import Templates
 from storage.archive import Archive
 from storage.errors import StorageError
 
-TITLES: Final[Mapping[int, str]] = {
-    401: "Log in first",
-    403: "Not allowed",
-    404: "Nothing here",
-    405: "Not possible here",
-    409: "That cannot be done now",
-    500: "A fault of ours",
-    503: "Not now",
-}
-
 
 def page_application(
-    archive: Archive, settings: Settings, actions: Actions, audit: Audit
+    archive: Archive, settings: Settings, actions: Actions, audit: Audit, templates: Templates
 ) -> Starlette:
     """Everything a browser is shown, and below `/api` the same for programs."""
-    templates = Templates()
     worklists = Worklists(archive, settings.assembly.quiet_s)
     pages = Pages(archive, settings, worklists, templates)
     doing = Doing(actions, archive, audit)
@@ -83,7 +70,7 @@ class _Errors:
     async def on_http_error(self, request: Request, error: Exception) -> Response:
         """A status and its sentence."""
         assert isinstance(error, HTTPException)  # noqa: S101  registered for it alone
-        return self._sorry(request, error.status_code, str(error.detail), error.headers)
+        return self._templates.sorry(request, error.status_code, str(error.detail), error.headers)
 
     async def on_storage_error(self, request: Request, error: Exception) -> Response:
         """The index or the disk fails."""
@@ -91,16 +78,8 @@ class _Errors:
             "web-storage-fault", level=logging.ERROR, error=error, reason=str(error),
             where=log.where(error),
         )  # fmt: skip
-        return self._sorry(request, 503, str(error), {"Retry-After": "60"})
+        return self._templates.sorry(request, 503, str(error), {"Retry-After": "60"})
 
     async def on_fault(self, request: Request, _: Exception) -> Response:
         """A defect: uvicorn logs its kind and place afterwards."""
-        return self._sorry(request, 500, "The log names its place.")
-
-    def _sorry(
-        self, request: Request, status: int, sentence: str, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        title = TITLES.get(status, "That did not work")
-        return self._templates.page(
-            request, "sorry.html", status, headers, title=title, sentence=sentence
-        )
+        return self._templates.sorry(request, 500, "The log names its place.")

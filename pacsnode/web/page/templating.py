@@ -23,6 +23,15 @@ NAV: Final = (
     ("/settings", "Settings"),
     ("/api", "API"),
 )
+TITLES: Final[Mapping[int, str]] = {
+    401: "Log in first",
+    403: "Not allowed",
+    404: "Nothing here",
+    405: "Not possible here",
+    409: "That cannot be done now",
+    500: "A fault of ours",
+    503: "Not now",
+}
 NOTHING_NEW: Final = 204  # htmx leaves what is shown as it is
 
 
@@ -60,6 +69,13 @@ class Templates:
     ) -> Response:
         """A template as an answer."""
         return HTMLResponse(self.html(request, template, **told), status, dict(headers or {}))
+
+    def sorry(
+        self, request: Request, status: int, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """A status and its sentence."""
+        title = TITLES.get(status, "That did not work")
+        return self.page(request, "sorry.html", status, headers, title=title, sentence=sentence)
 
     def part(self, request: Request, template: str, **told: Any) -> Response:
         """A part of a page that asks for itself again and again: nothing where nothing is new."""
