@@ -3,6 +3,7 @@
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.uid import (
@@ -15,6 +16,9 @@ from typer.testing import CliRunner
 from pacsnode.cli import app
 from pacsnode.jobs import bringing
 from pacsnode.jobs.pictures import standing_reports
+from pacsnode.settings import Settings
+from pacsnode.web.server import WebServer
+from storage.archive import Archive
 from tests.peers import Receiver
 from tests.story.small import settings_for, site, small_study
 
@@ -77,9 +81,29 @@ def _draws_a_pdf(home: Path, study_uid: str, sr_uid: str) -> None:
     assert document.SourceInstanceSequence[0].ReferencedSOPInstanceUID == sr_uid
     assert program("pdf", study_uid, "--home", home, "--out", home / "pdf", "--plain")[0] == 0
     assert (home / "pdf" / f"{sr_uid}.pdf").read_bytes().startswith(b"%PDF")
+    _is_offered(home, study_uid, sr_uid, (home / "pdf" / f"{sr_uid}.pdf").read_bytes())
     code, said = program("pdf", "1.2.3", "--home", home)
     assert code == 1
     assert "no report of ours" in said
+
+
+def _is_offered(home: Path, study_uid: str, sr_uid: str, expected: bytes) -> None:
+    """By the web side, where a child draws it: the same bytes."""
+    settings = Settings(home=home, web={"port": 0})
+    with Archive.open(home / "archive") as archive:
+        server = WebServer(archive, settings)
+        server.start()
+        try:
+            root = server.url.removesuffix("/dicom-web")
+            reports = f"{root}/studies/{study_uid}/reports"
+            got = httpx.get(f"{reports}/{sr_uid}/pictures.pdf", timeout=100, trust_env=False)
+            absent = httpx.get(f"{reports}/1.2.3/pictures.pdf", timeout=20, trust_env=False)
+        finally:
+            server.stop(grace_s=2)
+    assert (got.status_code, got.headers["content-type"]) == (200, "application/pdf")
+    assert got.headers["content-disposition"] == f'attachment; filename="{sr_uid}.pdf"'
+    assert got.content.rstrip(b"\0") == expected.rstrip(b"\0")
+    assert absent.status_code == 404
 
 
 def test_a_report_whose_pictures_cannot_be_drawn_goes_without_and_says_so(
