@@ -44,7 +44,7 @@ evaluate: install
 	$(BIN)/pacsnode evaluate phantoms --shifted --model demo --without focal --mask-swap 200 \
 	  --out evaluation/shifted
 
-# trains five small networks: hours; a run that broke off is taken up
+# trains five small networks: under an hour; a run that broke off is taken up
 ablation: install
 	$(BIN)/python -m tests.bench.ablation --out ablation
 

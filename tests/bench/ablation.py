@@ -152,8 +152,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.ablation")
     parser.add_argument("--recipe", type=Path, default=ROOT / "deploy" / "train-ablation.toml")
     parser.add_argument("--out", type=Path, default=Path("ablation"))
-    parser.add_argument("--lesions", type=int, default=500)
-    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--lesions", type=int, default=300)
+    parser.add_argument("--pairs", type=int, default=100)
     told = parser.parse_args()
     print(run_ablation(told.recipe, told.out, lesions=told.lesions, pairs=told.pairs))  # noqa: T201
 
