@@ -210,19 +210,20 @@ def test_no_page_is_too_wide_for_a_phone_or_has_a_grave_fault(
     opened.close()
 
 
-def test_a_report_is_rejected_with_a_reason(page: Page, house: House) -> None:
+def test_a_report_is_rejected_with_a_reason_by_somebody(page: Page, house: House) -> None:
     page.goto(f"/studies/{house.study.study_uid}")
     page.locator(".act summary", has_text="Reject").click()
     page.get_by_role("button", name="Reject", exact=True).click()
-    reason = page.get_by_role("textbox", name="Reason")
-    assert reason.evaluate("field => !field.checkValidity()")
+    for name, told in (("Your name", "Doe^Jane"), ("Reason", "Lesion 3 is the heart")):
+        field = page.get_by_role("textbox", name=name)
+        assert field.evaluate("field => !field.checkValidity()")
+        field.fill(told)
     offered = page.get_by_role("link", name="Download PDF").get_attribute("href")
     assert offered is not None
-    reason.fill("Lesion 2 is the ureter")
     page.get_by_role("button", name="Reject", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("rejection is being written")
     expect(page.locator("#reports .badge", has_text="Rejected")).to_be_visible()
-    expect(page.locator("#trail")).to_contain_text("by local: Lesion 2 is the ureter")
+    expect(page.locator("#trail")).to_contain_text("by Doe^Jane: Lesion 3 is the heart")
     expect(page.locator(".act summary", has_text="Verify")).to_have_count(0)
     expect(page.get_by_role("link", name="Download PDF")).to_have_count(0)
     assert page.request.get(offered).status == 404
