@@ -20,7 +20,7 @@ from pacsnode.web.refusal import BAD_REQUEST, NOT_ACCEPTABLE, UNSUPPORTED_MEDIA,
 from pacsnode.web.spool import Bounds, Part, Spool, fill
 from storage.archive import Archive
 from storage.errors import StorageError
-from storage.header import Header, read_header
+from storage.header import Header
 from storage.header.part10 import open_part10
 
 # PS3.18 table I.2-2; the rest is what C-STORE answers
@@ -42,6 +42,14 @@ class Stored:
 
     header: Header | None
     failure: int | None = None
+
+
+class _NotTaken(Exception):
+    """What we do not take, by its failure reason."""
+
+    def __init__(self, failure: int) -> None:
+        super().__init__(f"0x{failure:04X}")
+        self.failure = failure
 
 
 class Store:
@@ -92,17 +100,25 @@ class Store:
 
     def _judged(self, spool: Spool, part: Part, study: str | None) -> tuple[Stored, str]:
         header: Header | None = None
+
+        def judge(read: Header) -> None:
+            nonlocal header
+            header = read
+            failure = self._objection(read, study)
+            if failure is not None:
+                raise _NotTaken(failure)
+
         try:
             whole = spool.content(part)
             part10 = open_part10(whole)
             dataset = whole[part10.dataset_start :]
             del whole
-            header = read_header(dataset, part10.transfer_syntax_uid)
-            failure = self._objection(header, study)
-            if failure is not None:
-                refused = _refused(Stored(header, failure), "not supported, or of another study")
-                return refused, "refused"
-            kept = self._archive.keep(dataset, transfer_syntax_uid=part10.transfer_syntax_uid)
+            kept = self._archive.keep(
+                dataset, transfer_syntax_uid=part10.transfer_syntax_uid, judge=judge
+            )
+        except _NotTaken as exc:
+            why = "not supported, or of another study"
+            return _refused(Stored(header, exc.failure), why), "refused"
         except Exception as exc:  # noqa: BLE001 - one instance must not cost the others their answer
             known = isinstance(exc, StorageError)
             refused = _refused(

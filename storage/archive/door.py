@@ -16,7 +16,7 @@ from storage.catalog import Catalog, Journal, Overview, Searches
 from storage.catalog.searching import Found, Search
 from storage.errors import StorageError
 from storage.files import Objects, disk_errors, read_part10
-from storage.header import MASKS
+from storage.header import MASKS, Header
 from storage.records import Decision, Instance, Kept, Reference, Series, Study, StudyRow
 from storage.schema import open_database
 
@@ -109,15 +109,16 @@ class Archive:
         transfer_syntax_uid: str,
         calling_ae: str | None = None,
         expected: Reference | None = None,
+        judge: Callable[[Header], None] = lambda _: None,
     ) -> Kept:
         """Make an encoded dataset durable, byte for byte; every outcome that returns is durable.
 
-        Raises Unkeepable, Mismatch, StorageFull, DiskFault or IndexFault; then nothing counts as
-        received.
+        `judge` sees the header before anything is kept, and may raise. Raises what it does, and
+        Unkeepable, Mismatch, StorageFull, DiskFault or IndexFault; then nothing counts as received.
         """
         if self._in_place:
             raise StorageError("This archive reads files in place and keeps none")
-        return self._keeper.keep(encoded, transfer_syntax_uid, calling_ae, expected)
+        return self._keeper.keep(encoded, transfer_syntax_uid, calling_ae, expected, judge)
 
     def check_space(self, size_bytes: int) -> None:
         """Raises StorageFull where so much more would eat into the reserve, or DiskFault."""

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,9 +62,11 @@ class Keeper:
         transfer_syntax_uid: str,
         calling_ae: str | None,
         expected: Reference | None,
+        judge: Callable[[Header], None],
     ) -> Kept:
         """An encoded dataset as it was sent."""
         header = read_header(dataset, transfer_syntax_uid)
+        judge(header)
         if expected is not None:
             _match(expected, header)
         now = datetime.now(UTC)

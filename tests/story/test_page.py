@@ -23,12 +23,13 @@ from tests.page_browser import (
     picture_for_the_guide,
 )
 from tests.peers import Receiver
-from tests.story.small import Site, SmallStudy, settings_for, site, small_study
+from tests.story.small import Site, SmallStudy, reports_at, settings_for, site, small_study
 from tests.story.torso import LESIONS, torso
 from tests.wire.visitor import WORDS, users
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
+FINDINGS = ".findings tbody tr:not(.context)"
 LIVE_MS = 45_000  # two processes share two cores with other tests
 
 
@@ -38,6 +39,7 @@ class House:
 
     here: Site
     receiver: Receiver
+    reviewed: Receiver  # what it gets, a person accepts first
     study: SmallStudy
     open_url: str
     gated_url: str
@@ -52,8 +54,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("page")
-    with Receiver() as receiver:
-        settings = settings_for(folder / "home", receiver, quiet_s=3.0, web={"port": 0})
+    with Receiver() as receiver, Receiver(ae_title="REVIEWED") as reviewed:
+        settings = settings_for(folder / "home", receiver, reviewed, quiet_s=3.0, web={"port": 0})
+        first, second = settings.destinations
+        both = (first, second.model_copy(update={"mode": "review"}))
+        settings = settings.model_copy(update={"destinations": both})
         gated = Settings(**{**dict(settings), "web": {"port": 0, "users": users()}})
         with _at_work(settings) as here:
             servers = [WebServer(here.archive, told) for told in (settings, gated)]
@@ -61,7 +66,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 server.start()
             try:
                 urls = [server.url.removesuffix("/dicom-web") for server in servers]
-                yield House(here, receiver, torso("page"), *urls)
+                yield House(here, receiver, reviewed, torso("page"), *urls)
             finally:
                 for server in servers:
                     server.stop(grace_s=2)
@@ -111,12 +116,16 @@ def test_a_study_goes_from_arriving_to_delivered_before_the_eyes(page: Page, hou
     house.here.send([*house.study.pet, *house.study.ct])
     expect(page.locator(".badge", has_text="Arriving")).to_be_visible()
     house.here.send([house.study.seg])
-    expect(page.locator(".badge", has_text="Delivered")).to_be_visible()
-    assert [one.sop_class_uid for one in house.receiver.arrived] != []
+    expect(page.locator(".badge", has_text="To review")).to_be_visible()
+    assert house.reviewed.arrived == []
     page.locator(f"[id='study-{house.study.study_uid}']").click()
-    rows = page.locator(".findings tbody tr:not(.context)")
+    rows = page.locator(FINDINGS)
     expect(rows).to_have_count(len(LESIONS))
+    _do(page, "Accept", "Looks right")
+    expect(page.get_by_role("status")).to_contain_text("goes to its destinations")
     expect(page.locator("#trail li").first).to_contain_text("Delivered")
+    for receiver in (house.receiver, house.reviewed):
+        assert len(reports_at(receiver, house.study.study_uid)) == 1
     picture = page.locator(".projection img")
     picture.scroll_into_view_if_needed()
     expect(picture).to_have_js_property("complete", True)
@@ -210,16 +219,52 @@ def test_no_page_is_too_wide_for_a_phone_or_has_a_grave_fault(
     opened.close()
 
 
+def test_one_finding_alone_is_rejected_and_the_rest_verified(page: Page, house: House) -> None:
+    page.goto(f"/studies/{house.study.study_uid}")
+    rows = page.locator(FINDINGS)
+    rows.nth(1).get_by_label("Reject this one alone").check()
+    _do(page, "Reject", "Lesion 2 is the ureter", "Doe^Jane")
+    expect(page.get_by_role("status")).to_contain_text("rejection is being written")
+    expect(rows).to_have_count(len(LESIONS) - 1)
+    page.get_by_text("What the report says of itself").click()
+    expect(page.locator("#reports")).to_contain_text("Findings rejected by Jane Doe")
+    expect(page.locator("#trail")).to_contain_text("by Doe^Jane: Lesion 2 is the ureter")
+    expect(page.locator("#live .standing .badge")).to_have_text("To review")
+    _do(page, "Verify", "Read beside the PET", "Roe^Richard")
+    expect(page.locator("#reports .badge")).to_have_text("Verified")
+    expect(page.locator("#reports header")).to_contain_text("by Roe^Richard")
+    expect(page.locator("#live .standing .badge")).to_have_text("Delivered")
+    sent = [*reports_at(house.reviewed, house.study.study_uid).values()]
+    assert [one.VerificationFlag for one in sent] == ["UNVERIFIED", "VERIFIED"]
+    assert sent[1].VerifyingObserverSequence[0].VerifyingObserverName == "Roe^Richard"
+
+
+def test_a_program_has_to_say_who_judges_as_well(page: Page, house: House) -> None:
+    study = f"/api/studies/{house.study.study_uid}"
+    sr = page.request.get(study).json()["masks"][0]["report"]
+    headers = {"X-CSRF-Token": page.request.get("/api/person").json()["csrf"]}
+    for told, said in (
+        ({}, "as `observer`"), ({"observer": " "}, "as `observer`"),
+        ({"observer": "Doe^" + 61 * "J"}, "longer than 64"),
+        ({"observer": "Doe^Jane"}, "verified already"),
+    ):  # fmt: skip
+        answer = page.request.post(
+            f"{study}/reports/{sr}/verify", data={"reason": "Read", **told}, headers=headers
+        )
+        assert answer.status == 409
+        assert said in answer.json()["reason"]
+
+
 def test_a_report_is_rejected_with_a_reason_by_somebody(page: Page, house: House) -> None:
     page.goto(f"/studies/{house.study.study_uid}")
     page.locator(".act summary", has_text="Reject").click()
     page.get_by_role("button", name="Reject", exact=True).click()
+    offered = page.get_by_role("link", name="Download PDF").get_attribute("href")
+    assert offered is not None
     for name, told in (("Your name", "Doe^Jane"), ("Reason", "Lesion 3 is the heart")):
         field = page.get_by_role("textbox", name=name)
         assert field.evaluate("field => !field.checkValidity()")
         field.fill(told)
-    offered = page.get_by_role("link", name="Download PDF").get_attribute("href")
-    assert offered is not None
     page.get_by_role("button", name="Reject", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("rejection is being written")
     expect(page.locator("#reports .badge", has_text="Rejected")).to_be_visible()
@@ -227,6 +272,15 @@ def test_a_report_is_rejected_with_a_reason_by_somebody(page: Page, house: House
     expect(page.locator(".act summary", has_text="Verify")).to_have_count(0)
     expect(page.get_by_role("link", name="Download PDF")).to_have_count(0)
     assert page.request.get(offered).status == 404
+
+
+def _do(page: Page, word: str, reason: str, observer: str | None = None) -> None:
+    """Open the form of an action, fill it in, send it."""
+    page.locator(".act summary", has_text=word).click()
+    if observer is not None:
+        page.get_by_role("textbox", name="Your name").fill(observer)
+    page.get_by_role("textbox", name="Reason").fill(reason)
+    page.get_by_role("button", name=word, exact=True).click()
 
 
 def _delivered(house: House) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy import select
 from pacsnode import log
 from storage.archive import Archive
 from storage.errors import IndexFault, Mismatch, StorageError, Unkeepable
+from storage.header import Header
 from storage.header.part10 import open_part10
 from storage.records import Kept, Reference
 from storage.tables import metadata, reading
@@ -66,6 +67,21 @@ def test_objects_are_kept_byte_for_byte(archive: Archive, syntax: str) -> None:
     assert found.received_at == kept.instance.received_at
     assert dict(found.attributes) == dict(kept.instance.attributes)
     assert found.references == kept.instance.references
+
+
+def test_a_judge_sees_the_header_before_anything_is_kept(archive: Archive) -> None:
+    seen: list[str] = []
+
+    def judge(header: Header) -> None:
+        seen.append(header.sop_instance_uid)
+        assert objects_of(archive) == []
+        raise LookupError(header.modality)
+
+    with pytest.raises(LookupError, match="PT"):
+        archive.keep(BODIES[0], transfer_syntax_uid=ExplicitVRLittleEndian, judge=judge)
+    assert seen == [SLICES[0].SOPInstanceUID]
+    assert objects_of(archive) == []
+    assert archive.counts()["kept"] == 0
 
 
 def test_the_same_again_is_a_no_op_through_either_door(archive: Archive, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
+from storage import header
 from storage.archive import Archive
+from storage.header.elements import scan
 from tests.encoded import encoded, part10_bytes
 from tests.makers import make_ct, make_pet
 from tests.peers import encoded_dataset
@@ -283,3 +285,17 @@ def test_the_bytes_kept_are_those_of_a_c_store(site: Site) -> None:
     site.store([part10_bytes(CT[0])])
     again = site.archive.keep(encoded(CT[0]), transfer_syntax_uid="1.2.840.10008.1.2.1")
     assert again.outcome == "same"
+
+
+def test_a_header_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[int] = []
+
+    def counting(encoded: bytes, *more: Any) -> Any:
+        scanned.append(len(encoded))
+        return scan(encoded, *more)
+
+    monkeypatch.setattr(header, "scan", counting)
+    assert site.store([part10_bytes(one) for one in CT[:2]]).status == 200
+    assert len(scanned) == 2
+    assert site.store([part10_bytes(CT[0])], "/studies/1.2.3").status == 409
+    assert len(scanned) == 3

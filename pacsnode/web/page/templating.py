@@ -46,7 +46,12 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"short": _short, "exact": _exact, "words": _words}
+        self._environment.filters |= {
+            "short": _short,
+            "exact": _exact,
+            "words": _words,
+            "digest": digest,
+        }
         self._environment.globals |= {"nav": NAV, "version": installed_version()}
 
     def html(self, request: Request, template: str, **told: Any) -> str:
