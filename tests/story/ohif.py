@@ -25,7 +25,7 @@ OPENED = """count => {
   if (!((all.displaySetService?.getActiveDisplaySets().length ?? 0) >= count)) return false;
   const id = all.viewportGridService.getActiveViewportId();
   const viewport = all.cornerstoneViewportService.getCornerstoneViewport(id);
-  return viewport?.getCurrentImageId?.() != null;
+  return viewport?.getCurrentImageId?.() != null && viewport.viewportStatus === 'rendered';
 }"""
 SET_OF = """const set = window.services.displaySetService.getActiveDisplaySets()
   .find(one => one.SeriesInstanceUID === series);"""
@@ -99,10 +99,14 @@ class Ohif:
         """Open studies, wait for the first picture, and put its first-time notices away."""
         address = f"{self.origin}/ohif/viewer?StudyInstanceUIDs={','.join(studies)}"
         self.page.goto(address, wait_until="commit")
-        self._wait(OPENED, display_sets)
+        self.await_opened(display_sets)
         for notice in ("Skip all", "Confirm and hide"):
             if (button := self.page.get_by_text(notice)).count():
                 button.click()
+
+    def await_opened(self, display_sets: int) -> None:
+        """Wait until it has so many display sets, and a picture before the eyes."""
+        self._wait(OPENED, display_sets)
 
     def hang(self, series: str) -> None:
         """Put a series into the viewport, as a double click on it does."""

@@ -330,3 +330,17 @@ def test_editable_findings_become_measurements_of_its_own(
     )
     ohif.keep_picture(tmp_path, "ohif-editable")
     assert ohif.faults == []
+
+
+def test_a_click_on_the_page_of_a_study_opens_it_with_its_report(
+    ohif: Ohif, studies: Studies
+) -> None:
+    """The last of these tests: it leaves the other studies."""
+    one = studies.editable
+    ohif.page.goto(f"{ohif.origin}/studies/{one.study}")
+    ohif.page.get_by_role("link", name="Open in OHIF").click()
+    ohif.await_opened(len(("PET", "CT", "SEG", "SR")))
+    assert ohif.faults == []
+    ohif.hang(one.series)
+    assert [*ohif.labels(one.series)] == tracking_uids(one.report)
+    assert ohif.faults == []
