@@ -1,4 +1,4 @@
-"""An action that the audit log is told of, whoever it was asked through."""
+"""An action that the audit log is told of, for who asks from the command line."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING

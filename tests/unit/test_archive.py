@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from pacsnode import log
 from storage.archive import Archive
-from storage.errors import IndexFault, Mismatch, StorageError, Unkeepable
+from storage.errors import IndexFault, Mismatch, Unkeepable
 from storage.header import Header
 from storage.header.part10 import open_part10
 from storage.records import Kept, Reference
@@ -332,39 +332,6 @@ def test_big_objects_are_not_copied_many_times_over(archive: Archive) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < len(body) / 4
-
-
-def test_in_place_files_stay_as_they_are(tmp_path: Path) -> None:
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    for number, one in enumerate(SLICES):
-        (folder / f"{number}").write_bytes(part10_bytes(one) if number % 2 else BODIES[number])
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-    with Archive.open_in_place(tmp_path / "index") as archive:
-        outcomes = [archive.register(path).outcome for path in sorted(folder.iterdir())]
-        assert outcomes == ["new"] * 8
-        assert [archive.register(path).outcome for path in sorted(folder.iterdir())] == ["same"] * 8
-        study = archive.study(SLICES[0].StudyInstanceUID)
-        assert study is not None
-        (series,) = study.series
-        assert {one.path for one in series.instances} == set(folder.iterdir())
-        with pytest.raises(StorageError):
-            keep(archive, BODIES[0])
-    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()} == before
-    assert sorted(path.suffix for path in (tmp_path / "index").iterdir()) != []
-    assert not (tmp_path / "index" / "objects").exists()
-
-
-def test_a_file_that_moved_is_found_where_it_is_now(tmp_path: Path) -> None:
-    old, new = tmp_path / "old.dcm", tmp_path / "new.dcm"
-    old.write_bytes(part10_bytes(SLICES[0]))
-    with Archive.open_in_place(tmp_path / "index") as archive:
-        archive.register(old)
-        old.rename(new)
-        assert archive.register(new).outcome == "same"
-        found = archive.instance(SLICES[0].SOPInstanceUID)
-        assert found is not None
-        assert found.path == new
 
 
 def test_a_key_of_another_archive_is_noticed(tmp_path: Path) -> None:
