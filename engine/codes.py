@@ -102,7 +102,7 @@ SUV_REFUSED = Code("suv-refused", PRIVATE_SCHEME, "SUV refused")
 MODEL_UNABLE = Code("model-unable", PRIVATE_SCHEME, "Not described by the model")
 QUALITY_FLAG = Code("quality-flag", PRIVATE_SCHEME, "Quality flag")
 CONSISTENCY_FLAG = Code("consistency-flag", PRIVATE_SCHEME, "Consistency flag")
-ILLUSTRATED_REPORT = Code("illustrated-report", PRIVATE_SCHEME, "Report that this illustrates")
+ILLUSTRATED_REPORT = Code("illustrated", PRIVATE_SCHEME, "Report that this illustrates")
 CONTOUR_PROCESSING = Code("contour-fill", PRIVATE_SCHEME, "Even-odd filling of contours")
 
 

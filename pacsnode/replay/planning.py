@@ -177,7 +177,7 @@ class _CaseMaker:
             ct=_paths(decided.ct) if decided.ct else (),
             mask=mask.path,
             lesion_numbers=decided.lesion_numbers,
-            style=settings.report.model_dump() | {"seed": seed},
+            style=settings.report.model_dump(exclude={"verifying_organization"}) | {"seed": seed},
             fractional_threshold=settings.measure.fractional_threshold,
             out=self.out,
             flags=decided.flags,

@@ -37,7 +37,7 @@ def test_one_command_gives_the_table_and_trains_no_arm_twice(tmp_path: Path) -> 
     text = RECIPE.read_text("utf-8")
     for long, short in (
         ("width = 96", "width = 24"), ("depth = 3", "depth = 1"), ("heads = 3", "heads = 2"),
-        ("steps = 400", "steps = 1"), ("steps = 800", "steps = 1"), ("batch = 16", "batch = 2"),
+        ("steps = 300", "steps = 1"), ("steps = 700", "steps = 1"), ("batch = 16", "batch = 2"),
         ("studies = 4", "studies = 1"), ("block = 24", "block = 1"), ("workers = 1", "workers = 0"),
         ("findings = [3, 12]", "findings = [3, 3], spacing_mm = [6.0, 6.0, 6.0]"),
     ):  # fmt: skip

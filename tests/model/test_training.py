@@ -2,11 +2,13 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from engine.petar.checkpoint import load_checkpoint
@@ -180,6 +182,15 @@ def _picked(training: Training) -> Any:
     return [(bundle, 0) for bundle in training.held_out[:3]]
 
 
+@pytest.fixture
+def new_state() -> Iterator[None]:
+    """accelerate keeps the precision of a process's first run for the whole process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("new_state")
 def test_half_the_precision_on_a_processor_learns_and_is_judged(
     school: Path, tmp_path: Path
 ) -> None:

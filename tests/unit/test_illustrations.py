@@ -152,7 +152,7 @@ def test_projections_come_first_and_slices_after(images, sr, study):
         (reference,) = image.ReferencedInstanceSequence
         assert reference.ReferencedSOPInstanceUID == sr.SOPInstanceUID
         (purpose,) = reference.PurposeOfReferenceCodeSequence
-        assert purpose.LongCodeValue == codes.ILLUSTRATED_REPORT.value
+        assert purpose.CodeValue == codes.ILLUSTRATED_REPORT.value
 
 
 def test_the_same_report_gives_the_same_pictures_again(report, sr, images):

@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 def test_capabilities_tell_every_resource(site: Site, method: str) -> None:
     told = site.ask("", "application/json", method=method).json()["resources"]
-    assert len(told) == 22
+    assert len(told) == 24
     answer = site.ask("", "application/vnd.sun.wadl+xml", method=method)
     tree = ElementTree.fromstring(answer.body)  # noqa: S314 - our own
     listed = {
