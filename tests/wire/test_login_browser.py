@@ -52,11 +52,11 @@ def test_a_browser_goes_in_and_out_both_ways(gated: House) -> None:
         page.fill("#name", "reader")
         page.fill("#password", WORDS["reader"])
         page.click("button")
-        assert page.url == f"{gated.url}/api/who"
+        page.wait_for_url(f"{gated.url}/api/who")
         assert '"name":"reader"' in page.inner_text("body")
         page.goto(f"{gated.url}/login")
         page.click("button")  # out
-        assert page.is_visible("#password")
+        page.wait_for_selector("#password")  # a click does not wait for the page it leads to
 
         page.goto(f"{gated.url}/login?next=/api/who")
         page.click("text=Log in with localhost")
