@@ -163,7 +163,7 @@ class Lesson(nn.Module):
 def attention_for(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """The attention to learn with: torch's own choice, but plain products for bf16 on a CPU.
 
-    What torch fuses there is slow on the way back: a step took 1.3 times as long.
+    What torch fuses there is slow on the way back.
     """
     if device.type == "cpu" and precision == "bf16":
         plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
