@@ -63,6 +63,7 @@ class Profile:
     window: int | None = 80  # slices each side of the lesion's centre; None: the whole volume
     focal_margin: int = 20  # each side of the lesion's box
     focal_is_cube: bool = False
+    every_voxel_marks: bool = False  # the voxel of a view it lies in; nearest may pass it by
     suv_range: tuple[float, float] = (0.0, 12.0)  # g/ml
     hu_range: tuple[float, float] = (-300.0, 400.0)
     head_suv: float = 5.0  # the first slice from the top above this is the top of the head
@@ -71,7 +72,9 @@ class Profile:
 
 
 PETAR_RELEASE = Profile("petar-release")
-PAPER = Profile("paper", plane=192, slices=352, window=None, focal_is_cube=True)
+PAPER = Profile(
+    "paper", plane=192, slices=352, window=None, focal_is_cube=True, every_voxel_marks=True
+)
 PROFILES = {profile.name: profile for profile in (PETAR_RELEASE, PAPER)}
 
 # Phi-3-mini-4k-instruct with the four tokens that PETAR's training added (32011 + 4)

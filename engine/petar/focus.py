@@ -5,7 +5,8 @@ Arrays here are [z, y, x] with z from head to feet, y from front to back and x f
 left to right, whatever the storage order of the slices.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from engine.acquisition import SuvRefusal
 from engine.errors import GridMismatch, UnusableCase
 from engine.geometry import Grid
-from engine.petar.config import Profile, VisionConfig
+from engine.petar.config import Profile, Size, VisionConfig
 from engine.petar.lattice import (
     Kept,
     Lattice,
@@ -45,11 +46,24 @@ class Unseeable(UnusableCase):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedStudy:
-    """A scan on the network's lattice: PET and CT in 0..1, float32 [z, y, x], on one device."""
+    """A scan on the network's lattice: PET and CT in 0..1, float32 [z, y, x], on one device.
+
+    `global_views` keeps the images of the last global view: the next lesion often shares them.
+    """
 
     pet: Tensor
     ct: Tensor
     lattice: Lattice
+    global_views: dict[tuple[int, int, Size], "_Images"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Images:
+    """PET and CT (1, 1, z, y, x) of a box of the lattice, at the input size."""
+
+    box: Box
+    pet: Tensor
+    ct: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +106,9 @@ def views_of(
     window, points = _window(points, study.pet.shape[0], profile, warnings)
     _, rows, columns = study.pet.shape
     everywhere = (window, slice(0, rows), slice(0, columns))
-    whole = _resized(study, everywhere, points, vision, "pet-empty")
-    focal = _resized(
-        study, _focal_box(points, everywhere, profile), points, vision, "pet-empty-focal"
-    )
+    about = _focal_box(points, everywhere, profile)
+    whole = _with_mask(_global(study, everywhere, vision), points, profile)
+    focal = _with_mask(_resized(study, about, vision, "pet-empty-focal"), points, profile)
     for name, (_, _, marked) in (("global", whole), ("focal", focal)):
         if not bool(marked.any()):
             warnings.append(f"mask-vanished-in-{name}-view")
@@ -147,7 +160,8 @@ def _on_lattice(values: Tensor, lattice: Lattice) -> Tensor:
     to_part = lattice.to_kji.copy()
     to_part[:3, 3] -= [voxels[0] for voxels in lattice.kept]
     found = sampled(part, to_part, lattice.shape, outside=0.0)
-    if not bool(found.isfinite().all()):
+    low, high = found.aminmax()  # a NaN is both
+    if not math.isfinite(low) or not math.isfinite(high):
         raise Unseeable("A value of the PET or the CT is not a finite number", code="not-finite")
     return found
 
@@ -225,22 +239,40 @@ def _focal_box(points: Points, volume: Box, profile: Profile) -> Box:
     return z, y, x
 
 
-def _resized(
-    study: PreparedStudy, box: Box, points: Points, vision: VisionConfig, code_when_empty: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """PET, CT and mask of a box, cropped to where the PET is above zero, at the input size."""
+def _global(study: PreparedStudy, box: Box, vision: VisionConfig) -> _Images:
+    """The images of a window, made once for the lesions that follow one another in it."""
+    key = (box[0].start, box[0].stop, vision.image_size)
+    images = study.global_views.get(key)
+    if images is None:
+        images = _resized(study, box, vision, "pet-empty")
+        study.global_views.clear()
+        study.global_views[key] = images
+    return images
+
+
+def _resized(study: PreparedStudy, box: Box, vision: VisionConfig, code_when_empty: str) -> _Images:
+    """PET and CT of a box, cropped to where the PET is above zero, at the input size."""
     box = _occupied(study.pet, box, code_when_empty)
     size = list(vision.image_size)
     pet, ct = (
         F.interpolate(volume[box][None, None], size=size, mode="trilinear")
         for volume in (study.pet, study.ct)
     )
-    first, last = np.array([(axis.start, axis.stop) for axis in box]).T
+    return _Images(box, pet, ct)
+
+
+def _with_mask(images: _Images, points: Points, profile: Profile) -> tuple[Tensor, Tensor, Tensor]:
+    """PET, CT and the mask in their box, at their size."""
+    first, last = np.array([(axis.start, axis.stop) for axis in images.box]).T
+    size, device = images.pet.shape[2:], images.pet.device
     inside = torch.from_numpy(points[((points >= first) & (points < last)).all(axis=1)] - first)
-    marked = torch.zeros(tuple(last - first), dtype=torch.uint8, device=pet.device)
-    marked[tuple(inside.to(pet.device).T)] = 1
-    mask = F.interpolate(marked[None, None], size=size, mode="nearest").to(pet.dtype)
-    return pet, ct, mask
+    marked = torch.zeros(tuple(last - first), dtype=torch.uint8, device=device)
+    marked[tuple(inside.to(device).T)] = 1
+    mask = F.interpolate(marked[None, None], size=list(size), mode="nearest").to(images.pet.dtype)
+    if profile.every_voxel_marks:
+        at = (inside + HALF_A_VOXEL) * torch.tensor(size) / torch.from_numpy(last - first)
+        mask[0, 0][tuple(at.long().to(device).T)] = 1
+    return images.pet, images.ct, mask
 
 
 def _occupied(pet: Tensor, box: Box, code_when_empty: str) -> Box:

@@ -11,6 +11,7 @@ Shape = tuple[int, int, int]
 # an index this near to a voxel's centre counts as on it: rounding of an affine must not decide
 # whether a plane exists
 ON_CENTRE = 1e-6
+ROUNDING = 1e-9  # of an index; too little to change a float32
 PLANES_AT_ONCE = 16  # bounds the memory of the oblique case
 
 
@@ -25,11 +26,14 @@ def sampled(
     target_of = _matching_axes(to_kji, shape)
     if target_of is None:
         return _oblique(values, to_kji, shape, outside, reach)
+    given = values
     # the axis that shrinks most goes first: the others have less to do
     for axis in sorted(range(3), key=lambda a: shape[target_of[a]] / values.shape[a]):
         target = target_of[axis]
         position = to_kji[axis, target] * np.arange(shape[target]) + to_kji[axis, 3]
         values = _along(values, axis, position, outside, reach)
+    if values is given:
+        values = values.clone()  # what is returned is the caller's own
     return values.permute([target_of.index(target) for target in range(3)]).contiguous()
 
 
@@ -44,8 +48,10 @@ def _matching_axes(to_kji: Float, shape: Shape) -> list[int] | None:
 
 
 def _along(values: Tensor, axis: int, position: Float, outside: float, reach: float) -> Tensor:
-    """The values at fractional indices of one axis."""
+    """The values at fractional indices of one axis; `values` itself where these are its own."""
     last = values.shape[axis] - 1
+    if len(position) == last + 1 and np.abs(position - np.arange(last + 1)).max() < ROUNDING:
+        return values
     on_axis = position.clip(0, last)
     lower = np.floor(on_axis).clip(max=max(last - 1, 0)).astype(np.int64)
     upper = (lower + 1).clip(max=last)

@@ -1,8 +1,9 @@
 """Examples to a batch of tensors, and a batch to its loss: on the answer and its end alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,12 @@ class Seen:
             getattr(self, one.name).to(device, non_blocking=True) for one in fields(self)
         )
         return Seen(whole.float(), window, focal.float(), masks.float())
+
+    def without_focal(self, of: Tensor) -> "Seen":
+        """The focal views of some examples, `of` (B,) bool, blank as where a network has none."""
+        focal, masks = self.focal.clone(), self.masks.clone()
+        focal[of], masks[of, 1] = 0, 0
+        return Seen(self.whole, self.window, focal, masks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +176,17 @@ def attention_for(device: torch.device, precision: str) -> AbstractContextManage
         plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
         return plain
     return nullcontext()
+
+
+@contextmanager
+def products_in(products: Literal["float32", "bf16"]) -> Iterator[None]:
+    """Multiply float32 matrices so, where the processor knows how; sums stay float32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if products == "bf16" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def visual_tokens(network: PetarNetwork, seen: Seen) -> Tensor:

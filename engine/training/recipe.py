@@ -84,6 +84,7 @@ class Network(_Section):
     profile: Literal["paper", "petar-release"] = "paper"
     region_prompt: str = REGION_PROMPT
     site_prompt: str = SITE_PROMPT
+    looks: bool = False  # a head of the PET tower begins by looking at what the mask marks
     blank: tuple[Blank, ...] = ()  # views that are all zero, in training as in use
 
     @model_validator(mode="after")
@@ -178,6 +179,8 @@ class Stage(_Section):
     name: str = Field(min_length=1)
     asks: dict[Ask, Annotated[float, Field(gt=0, le=1)]]
     asks_sites: bool = False  # of each lesion as well, on the same views: a short answer
+    # the share of examples that lose their focal views, so that the whole body is looked at too
+    drops_focal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     trains: tuple[Group, ...] = Field(min_length=1)
     steps: Positive
     batch: Positive = 2
@@ -212,6 +215,8 @@ class Run(_Section):
     passes: Positive = 1  # how often a block is learnt before the next one: to make it takes time
     device: str = "auto"
     precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 on a GPU, float32 on a CPU
+    # what matrices are multiplied in where a CPU knows it; everything else stays as it is
+    products: Literal["float32", "bf16"] = "float32"
     threads: Positive | None = None  # of the network; the rest of the machine makes examples
     workers: Annotated[int, Field(ge=0)] = 1  # processes that make examples
     max_length: Positive = 512  # tokens of an example; a longer answer is cut

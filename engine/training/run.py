@@ -6,15 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from engine.petar.config import PROFILES
 from engine.petar.placement import chosen_device
 from engine.training.curves import Row, write_curves
 from engine.training.held_out import Examiner, Scores, held_out_bundles
-from engine.training.lesson import Lesson, Writer, attention_for
+from engine.training.lesson import Lesson, Writer, attention_for, products_in
 from engine.training.progress import Progress, forget, keep, kept, refuse_taken
 from engine.training.publishing import account_of, publish
 from engine.training.recipe import Question, Recipe, Stage
@@ -99,7 +101,8 @@ class Training:
         since = time.monotonic()
         while progress.stage_step < stage.steps:
             picked, after = next(batches)
-            loss = self._step(stage, lesson, optimiser, schedule, picked)
+            with products_in(run.products):
+                loss = self._step(stage, lesson, optimiser, schedule, picked)
             now = time.monotonic()
             self._count(loss, len(picked), after, stream.skipped, now - since)
             since = now
@@ -119,7 +122,7 @@ class Training:
         self, stage: Stage, lesson: Lesson, optimiser: Any, schedule: LRScheduler, picked: Picked
     ) -> float:
         batch = self.writer.batch(picked)
-        seen = batch.seen.on(self._device)
+        seen = batch.seen.without_focal(self._dropped(stage, len(picked))).on(self._device)
         with attention_for(self._device, self._accelerator.mixed_precision):
             loss = lesson(seen, batch.asked.on(self._device))
         self._accelerator.backward(loss)
@@ -133,6 +136,11 @@ class Training:
         if value != value:
             raise FloatingPointError(f"The loss is not finite at step {self.progress.step + 1}")
         return value
+
+    def _dropped(self, stage: Stage, examples: int) -> Tensor:
+        """(B,) which examples lose their focal views at this step, however a run came to it."""
+        rng = np.random.default_rng([self.recipe.run.seed, 6, self.progress.step])
+        return torch.from_numpy(rng.random(examples) < stage.drops_focal)
 
     def _count(
         self, loss: float, examples: int, after: Place, skipped: Mapping[str, int], seconds: float

@@ -14,6 +14,7 @@ from engine.petar.checkpoint import load_checkpoint
 from engine.petar.config import PROFILES, PetarConfig, VisionConfig
 from engine.petar.model import PetarNetwork
 from engine.petar.released_config import NO_IDS, read_json
+from engine.training.looking import look_at_the_mask
 from engine.training.new_weights import initialise
 from engine.training.recipe import LanguageSizes, Phantoms, Recipe, VisionSizes
 from engine.training.vocabulary import phantom_words, train_tokenizer
@@ -48,8 +49,15 @@ def student_of(recipe: Recipe) -> Student:
     """Begin. Raises UnusableCheckpoint, Unreadable."""
     sizes = recipe.model.sizes
     if sizes is None:
-        return _of_checkpoint(recipe.model.start or Path(), recipe)
-    vision, language = sizes
+        student = _of_checkpoint(recipe.model.start or Path(), recipe)
+    else:
+        student = _new(recipe, *sizes)
+    if recipe.model.looks:
+        look_at_the_mask(student.network, recipe.run.seed)
+    return student
+
+
+def _new(recipe: Recipe, vision: VisionSizes, language: LanguageSizes) -> Student:
     tokenizer = _new_tokenizer(recipe, language.vocabulary)
     stop = int(tokenizer.eos_token_id)
     config = _new_config(recipe, vision, language, len(tokenizer), stop)

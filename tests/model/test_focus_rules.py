@@ -345,3 +345,32 @@ def test_storage_order_changes_no_view_even_where_ties_decide(profile):
         for name in ("pet", "ct", "mask", "focal_pet", "focal_ct", "focal_mask"):
             ours, theirs = getattr(other.views, name), getattr(first.views, name)
             assert torch.allclose(ours, theirs, atol=1e-6), (storage, name)
+
+
+def test_a_grid_sampled_at_its_own_points_is_a_copy() -> None:
+    values = torch.rand(3, 4, 5)
+    turned = np.eye(4)
+    turned[:3, :3] = np.eye(3)[[2, 0, 1]]
+    for to_kji, shape in ((np.eye(4), (3, 4, 5)), (turned, (4, 5, 3))):
+        kept = values.clone()
+        found = sampled(values, to_kji, shape, outside=0.0)
+        assert torch.equal(found, values if shape == (3, 4, 5) else values.permute(1, 2, 0))
+        found += 1
+        assert torch.equal(values, kept)
+
+
+def test_lesions_of_one_window_share_its_images() -> None:
+    one = warm((120, 40, 40))
+    study = prepare(one, PAPER, CPU)
+    first, again = (
+        views_of(
+            study, mask(one, np.s_[k : k + 4], np.s_[18:22], np.s_[18:22]), PAPER, VISION
+        ).views
+        for k in (20, 90)
+    )
+    assert first.pet is again.pet
+    assert first.ct is again.ct
+    assert not torch.equal(first.mask, again.mask)
+    other = replace(VISION, image_size=(16, 32, 32), patch_size=(4, 8, 8))
+    third = views_of(study, masks[0], PAPER, other)
+    assert third.views.pet.shape[2:] == other.image_size

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from engine.training.lesson import IGNORED, Asked, Lesson, visual_tokens
+from engine.training.lesson import IGNORED, Asked, Lesson, products_in, visual_tokens
 from engine.training.questions import Bundle, bundle_of
 from engine.training.recipe import Recipe
 from engine.training.run import Training
@@ -107,3 +107,12 @@ def test_a_piece_is_a_part_of_its_region_no_larger_than_a_lesion(
     for one in shown[1.0]:
         assert set(one.answers) <= set(studies.study(0).region_names.values())
         assert one.masks[:, 1].flatten(1).any(dim=1).all()  # nothing is asked of an empty mask
+
+
+def test_products_are_as_asked_and_as_before_afterwards() -> None:
+    before = torch.get_float32_matmul_precision()
+    with products_in("float32"):
+        assert torch.get_float32_matmul_precision() == before
+    with products_in("bf16"):
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == before

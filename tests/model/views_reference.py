@@ -112,8 +112,9 @@ class Reference:
             window = slice(max(0, centre - 80), min(len(mask), centre + 81))
             pet, ct, mask = pet[window], ct[window], mask[window]
         focal = _focal_box(mask, is_cube=profile == "paper")
-        whole_views = _finished(pet, ct, mask, image_size)
-        focal_views = _finished(pet[focal], ct[focal], mask[focal], image_size)
+        keeps = profile == "paper"
+        whole_views = _finished(pet, ct, mask, image_size, keeps)
+        focal_views = _finished(pet[focal], ct[focal], mask[focal], image_size, keeps)
         return whole_views | {f"focal_{name}": view for name, view in focal_views.items()}
 
 
@@ -153,15 +154,26 @@ def _focal_box(mask: Array, *, is_cube: bool) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _finished(pet: Array, ct: Array, mask: Array, image_size) -> dict[str, Array]:
-    finish = Compose(
+def _finished(pet: Array, ct: Array, mask: Array, image_size, keeps: bool) -> dict[str, Array]:
+    """`keeps`: no voxel of the mask is passed by."""
+    crop = Compose(
         [
             ScaleIntensityRanged("pet", 0, 12, 0, 1, clip=True),
             ScaleIntensityRanged("ct", -300, 400, 0, 1, clip=True),
             CropForegroundd(KEYS, source_key="pet", margin=0, allow_smaller=True),
-            Resized(KEYS, image_size, mode=("trilinear", "trilinear", "nearest")),
         ]
     )
+    resize = Resized(KEYS, image_size, mode=("trilinear", "trilinear", "nearest"))
     arrays = (pet, ct, mask.astype(np.float32))
-    finished = finish({key: array[None] for key, array in zip(KEYS, arrays, strict=True)})
-    return {key: np.asarray(finished[key])[0] for key in KEYS}
+    cropped = crop({key: array[None] for key, array in zip(KEYS, arrays, strict=True)})
+    finished = resize(cropped)
+    views = {key: np.array(finished[key])[0] for key in KEYS}
+    if keeps:
+        part = np.asarray(cropped["mask"])[0]
+        for voxel in np.argwhere(part):  # where its middle lies
+            at = [
+                (2 * i + 1) * size // (2 * n)
+                for i, size, n in zip(voxel, image_size, part.shape, strict=True)
+            ]
+            views["mask"][tuple(at)] = 1
+    return views
