@@ -22,7 +22,7 @@ from tests.story.small import Site, reports_at, site
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
-QUICK = Backoff(first_s=0.2, cap_s=0.5)
+QUICK = Backoff(first_s=0.2, cap_s=2.0)  # a study is looked at between two tries
 
 
 @pytest.fixture(scope="module")
