@@ -22,7 +22,7 @@ demo: install
 
 # two processes: many tests wait for sockets, timers and killed processes rather than for a processor
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

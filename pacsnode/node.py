@@ -194,9 +194,9 @@ class WorkerProcess:
         except OSError as exc:  # no memory or no process left now: objects are still received
             log.event("worker-cannot-start", level=logging.ERROR, reason=exc.strerror)
             return None
-        self._process = process
-        self.started_at_s = began_s
+        self.started_at_s = began_s  # before its pid is told: it has not begun yet
         self.starts += 1
+        self._process = process
         log.event("worker-started", pid=process.pid)
         assert process.stdin is not None  # noqa: S101 asked for above
         with suppress(BrokenPipeError):  # it ended before it read; its status tells why

@@ -19,6 +19,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset
 from requests.auth import HTTPBasicAuth
+from urllib3.exceptions import ProtocolError
 
 from pacsnode.addresses import WebAddress
 from pacsnode.errors import PeerFailed, PeerRefused
@@ -93,11 +94,11 @@ class Conversation:
 
     def retrieve(self, study: str, series: str, instance: str) -> Answer:
         """Retrieve Transaction of an instance (PS3.18 10.4), in the syntax it is kept in."""
-        return self._answer(self._client.retrieve_instance, study, series, instance)
+        return self._asked(self._client.retrieve_instance, study, series, instance)
 
     def search_series(self, study: str | None, series: str | None) -> Answer:
         """Search Transaction for the series of a study, or for one series of any."""
-        return self._answer(
+        return self._asked(
             self._client.search_for_series,
             study,
             fields=["StudyInstanceUID", "FrameOfReferenceUID"],
@@ -106,16 +107,26 @@ class Conversation:
 
     def search_instances(self, study: str, series: str, offset: int) -> Answer:
         """Search Transaction for the instances of a series, after the first `offset` ones."""
-        return self._answer(self._client.search_for_instances, study, series, offset=offset or None)
+        return self._asked(self._client.search_for_instances, study, series, offset=offset or None)
 
     def search_studies(self, limit: int) -> Answer:
         """Search Transaction for studies (PS3.18 10.6)."""
-        return self._answer(self._client.search_for_studies, limit=limit)
+        return self._asked(self._client.search_for_studies, limit=limit)
 
     def store_options(self) -> Answer:
         """What the studies resource allows (RFC 9110 9.3.7)."""
         url = f"{self._peer.url}/studies"
-        return self._answer(self._session.options, url, timeout=TIMEOUTS_S)
+        return self._asked(self._session.options, url, timeout=TIMEOUTS_S)
+
+    def _asked(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Answer:
+        """A request that changes nothing and may be sent twice (RFC 9110 9.2.2).
+
+        A server may close a connection that is kept just when the next request is on its way.
+        """
+        try:
+            return self._answer(call, *arguments, **named)
+        except _ClosedUnanswered:
+            return self._answer(call, *arguments, **named)
 
     def _answer(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Answer:
         try:
@@ -140,6 +151,10 @@ def by_status(
     if 400 <= status < 500 and status not in TRY_AGAIN:
         return PeerRefused(f"{said}: it refuses the request", fix="Look in its log for our request")
     return PeerFailed(said)
+
+
+class _ClosedUnanswered(PeerFailed):
+    pass
 
 
 class _Answered(Exception):
@@ -291,7 +306,11 @@ def _why(error: requests.RequestException, peer: WebAddress) -> PeerFailed | Pee
         return PeerFailed(f"{peer.url}: its answer broke off")
     if isinstance(error, requests.exceptions.SSLError):
         return PeerFailed(f"{peer.url}: no TLS connection could be made")
-    return PeerFailed(f"{peer.url}: no connection, or closed before it answered")
+    said = f"{peer.url}: no connection, or closed before it answered"
+    broken = error.args[0] if error.args else None
+    if isinstance(broken, ProtocolError) and isinstance(broken.args[-1], ConnectionError):
+        return _ClosedUnanswered(said)
+    return PeerFailed(said)
 
 
 def _certificate_refused(error: BaseException | None) -> ssl.SSLCertVerificationError | None:

@@ -121,6 +121,13 @@ def orthanc_dicomweb() -> Path:
     return plugin
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the files, give out the long ones first: all then end together."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which peers and judges this run uses, so that a log shows what was proven against what."""
     told = [f"peer {program}: {_version(program)}" for program in PEERS]

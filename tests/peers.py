@@ -42,8 +42,11 @@ def free_port() -> int:
     return port
 
 
-def wait_until(true: Callable[[], Any], *, within_s: float = 10.0, what: str = "it") -> None:
-    """Poll until `true()` holds; fails the test, naming `what`, when it does not in time."""
+def wait_until(true: Callable[[], Any], *, within_s: float = 30.0, what: str = "it") -> None:
+    """Poll until `true()` holds; fails the test, naming `what`, when it does not in time.
+
+    The deadline says when to give up, and measures nothing.
+    """
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, f"waited {within_s} s in vain for {what}"

@@ -45,7 +45,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; `cut` sends less than its length says, `pause_s` waits before each byte."""
+    """An answer; `cut` sends less than its length says, `pause_s` waits before each byte.
+
+    `none`: the connection is closed without a word.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -53,6 +56,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int = 0
     pause_s: float = 0.0
+    none: bool = False
 
 
 def told(status: int, *, stored: Sequence[str] = (), failed: Mapping[str, int] | None = None,
@@ -129,6 +133,9 @@ class WebServer:
                 asked = Asked(self.command, self.path, dict(self.headers), self.rfile.read(length))
                 server.asked.append(asked)
                 reply = server.answer(asked)
+                if reply.none:
+                    self.close_connection = True
+                    return
                 self.send_response(reply.status)
                 self.send_header("Content-Type", reply.content_type)
                 self.send_header("Content-Length", str(len(reply.body)))

@@ -30,6 +30,8 @@ COUNTED_TRIES = 3  # of a report that a faulty model or a defect ended
 ASKED_TIMES = 100  # in one round: about a day; a new object of the study begins another
 CRASHES = 25  # restarts with a report under way, whichever report ended the process
 
+FETCH = "fetch:"  # what the id of every try to fetch begins with
+
 _desk: Desk | None = None
 
 
@@ -58,7 +60,7 @@ def report_id(order: ReportOrder, tries: int) -> str:
 
 def fetch_prefix(mask: str) -> str:
     """What the ids of all tries to fetch what a mask lacks begin with."""
-    return f"fetch:{mask}:"
+    return f"{FETCH}{mask}:"
 
 
 def delivery_prefix(order: DeliveryOrder) -> str:
@@ -127,6 +129,18 @@ def enqueue_fetch(order: FetchOrder, tries: int, delay_s: float | None = None) -
             SetEnqueueOptions(queue_partition_key=order["study"], delay_seconds=delay_s),
         ):
             DBOS.enqueue_workflow(FETCHES, fetch, order, tries)
+
+
+def studies_being_fetched() -> frozenset[str]:
+    """The studies that images are being fetched for, or were when a process died: that goes on.
+
+    A try that waits for its turn or its pause holds nothing up: a dead source costs no report.
+    """
+    tries = DBOS.list_workflows(
+        workflow_id_prefix=FETCH, load_input=False, load_output=False,
+        status=[WorkflowStatusString.PENDING.value, WorkflowStatusString.ENQUEUED.value],
+    )  # fmt: skip
+    return frozenset(str(job.queue_partition_key) for job in tries if job.recovery_attempts)
 
 
 @DBOS.workflow(name="fetch", max_recovery_attempts=CRASHES)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from pacsnode.jobs.bookmark import BOOKMARK, Bookmark
@@ -13,6 +14,9 @@ from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
 from storage.errors import StorageError
 
+RESTART_TOLD_FOR_S: Final = (
+    3600.0  # a probe that asks now and then sees no worker between two lives
+)
 SILENT_AFTER_S: Final = 120.0  # a worker that turns every fifth of a second, and said nothing
 
 
@@ -71,7 +75,7 @@ class Readiness:
             yield Check("listener", listens, None if listens else "Nothing listens for DICOM")
         if self._worker is not None:
             reason = self._of_worker(self._worker)
-            yield Check("worker", reason is None, reason)
+            yield Check("worker", reason is None, reason or _restart_told(self._worker))
         yield self._model()
 
     def _stored(self, name: str, ask: Callable[[], object]) -> Check:
@@ -101,3 +105,14 @@ class Readiness:
         if status.state in ("ready", "template"):
             return Check("model", True, status.in_words())
         return Check("model", False, status.in_words())
+
+
+def _restart_told(worker: Worker) -> str | None:
+    """What an administrator should know of a worker that is at work again."""
+    if worker.starts <= 1 or time.time() - worker.started_at_s > RESTART_TOLD_FOR_S:
+        return None
+    at = datetime.fromtimestamp(worker.started_at_s, UTC)
+    return (
+        f"The worker process ended and was started anew at {at:%H:%M:%S} UTC, start "
+        f"{worker.starts} since the node began: the log says why it ended"
+    )

@@ -26,7 +26,7 @@ from pacsnode.jobs.model_status import ModelStatus, forget_model_status, write_m
 from pacsnode.jobs.opening import durable
 from pacsnode.jobs.reviving import Reviver, take_up_deliveries, take_up_now
 from pacsnode.jobs.suspects import Suspects
-from pacsnode.jobs.workflows import work_at
+from pacsnode.jobs.workflows import studies_being_fetched, work_at
 from pacsnode.settings import Settings
 from pacsnode.worker.deciding import decide
 from pacsnode.worker.lifeline import Lifeline
@@ -46,7 +46,11 @@ DRAIN_S = 5
 
 
 def work(
-    settings: Settings, *, lifeline: Lifeline | None = None, may_wait_for_model: bool = False
+    settings: Settings,
+    *,
+    lifeline: Lifeline | None = None,
+    may_wait_for_model: bool = False,
+    backoff: Backoff | None = None,
 ) -> int:
     """Work until SIGTERM, SIGINT or the end of `lifeline`; gives the exit code.
 
@@ -56,7 +60,9 @@ def work(
     """
     if lifeline is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with working(settings, check=lifeline is None, may_wait_for_model=may_wait_for_model) as worker:
+    with working(
+        settings, check=lifeline is None, may_wait_for_model=may_wait_for_model, backoff=backoff
+    ) as worker:
         # only now: while a model is loaded, the end of the pipe or a signal ends it all at once
         stopping = lifeline.take() if lifeline is not None else threading.Event()
         _stop_on_signals(stopping, interrupts=lifeline is None)
@@ -78,7 +84,10 @@ class Worker:
     def __init__(self, desk: Desk, bookmark: Bookmark) -> None:
         self._desk = desk
         self._bookmark = bookmark
-        self._watch = Watch(desk.archive, desk.settings.assembly.quiet_s, cursor=bookmark.read())
+        self._watch = Watch(
+            desk.archive, desk.settings.assembly.quiet_s, cursor=bookmark.read(),
+            fetched=studies_being_fetched if desk.settings.sources else frozenset,
+        )  # fmt: skip
         self._changed: set[str] = set()
         self._put_off: Counter[str] = Counter()
         self._reviver = Reviver(desk)

@@ -1,7 +1,7 @@
 """Which studies to look at now: those that changed, and those that fell quiet."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from storage.archive import Archive
 
 SETTLE_S = 0.5  # a study is not looked at between two objects of one association
 IMPATIENT_S = 5.0  # nor left alone for longer than this while objects keep coming
+FETCH_SILENT_S = 300.0  # a fetch that brought nothing for so long brings no more: peers time out
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Watch:
 
     Quiet is measured by the monotonic clock from when a change was seen, so that a clock set
     back or forward neither hurries a study nor holds it up. The wall clock counts once: for what
-    came before this process began.
+    came before this process began. `fetched` tells for which studies images are fetched just now.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Watch:
         quiet_s: float,
         *,
         cursor: int = 0,
+        fetched: Callable[[], Collection[str]] = frozenset,
         clock_s: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -38,6 +40,7 @@ class Watch:
         self._quiet_s = quiet_s
         self._clock_s = clock_s
         self._now = now
+        self._fetched = fetched
         self._cursor = cursor
         self._polled = False
         self._last_s: dict[str, float] = {}
@@ -93,8 +96,14 @@ class Watch:
             self._waiting[study] = needs
 
     def is_quiet(self, study: str) -> bool:
-        """Whether nothing came for the study for as long as the settings say."""
-        return self._still_s(study) >= self._quiet_s
+        """Whether nothing came for the study for as long as the settings say.
+
+        While we fetch for it ourselves, more is on its way, however slowly the source gives it.
+        """
+        still_s = self._still_s(study)
+        if still_s < self._quiet_s:
+            return False
+        return still_s >= FETCH_SILENT_S or study not in self._fetched()
 
     def _has_settled(self, study: str) -> bool:
         if self._still_s(study) >= min(SETTLE_S, self._quiet_s):

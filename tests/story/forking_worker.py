@@ -10,6 +10,7 @@ import sys
 from types import FrameType
 
 from pacsnode import log
+from pacsnode.jobs.desk import Backoff
 from pacsnode.settings import Settings
 from pacsnode.worker.running import work
 
@@ -17,6 +18,7 @@ from pacsnode.worker.running import work
 def main() -> int:
     """Fork workers until SIGTERM or the end of standard input."""
     settings = Settings.model_validate_json(sys.stdin.buffer.readline())
+    backoff = Backoff(first_s=float(sys.argv[1]))
     log.set_up("warning")
     stopping = False
     child = 0
@@ -31,7 +33,7 @@ def main() -> int:
     while not stopping:
         child = os.fork()
         if child == 0:
-            os._exit(work(settings))
+            os._exit(work(settings, backoff=backoff))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 the test reads it
     return 0

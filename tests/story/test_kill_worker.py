@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +15,12 @@ import pytest
 from pacsnode.access import ROLES, Person
 from pacsnode.acting import Actions
 from pacsnode.assembly import assess
-from pacsnode.intake.association import Listener
 from pacsnode.settings import Assembly, Settings
 from storage.archive import Archive
 from storage.records import Decision
-from tests.conftest import ROOT
 from tests.makers import save
 from tests.peers import Receiver, free_port, storescu, wait_until
+from tests.story.killed_worker import listening, worker_that_is_killed
 from tests.story.serve import port_of, serving
 from tests.story.small import SmallStudy, predecessors, reports_at, settings_for, small_study
 
@@ -35,51 +33,6 @@ POINTS = (
 )  # fmt: skip
 
 MID_JOB = ("running-written", "built", "seg-kept", "sr-kept", "made-recorded")
-
-
-@contextmanager
-def worker_that_is_killed(settings: Settings, armed: Path) -> Iterator[list[int]]:
-    """A worker that starts again whenever it dies; gives the exit codes of those that died."""
-    command = [sys.executable, "-m", "tests.story.forking_worker"]
-    environment = os.environ | {"PACSNODE_TEST_FAILPOINT": str(armed)}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(settings.model_dump_json() + "\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "loaded\n"
-    ended: list[int] = []
-    output = process.stdout
-    reader = Thread(target=lambda: ended.extend(map(int, output)), daemon=True)
-    reader.start()
-    try:
-        yield ended
-    finally:
-        process.terminate()
-        process.wait(30)
-        reader.join(10)
-        process.stdin.close()
-        output.close()
-
-
-@contextmanager
-def listening(settings: Settings) -> Iterator[tuple[Archive, int]]:
-    """The archive of a home and the port of a listener in front of it."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with Archive.open(settings.home / "archive") as archive:
-        listener = Listener(archive, settings.listen)
-        listener.start()
-        try:
-            yield archive, listener.address[1]
-        finally:
-            listener.stop()
 
 
 def test_killed_at_every_named_place_each_study_gets_one_report(tmp_path: Path) -> None:

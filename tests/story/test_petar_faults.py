@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 from tests.makers import save
 from tests.model.checkpoints import make_checkpoint
 from tests.peers import Receiver, storescu, wait_until
+from tests.story.killed_worker import listening
 from tests.story.small import SmallStudy, reports_at, settings_for, small_study
-from tests.story.test_kill_worker import listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
 

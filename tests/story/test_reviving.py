@@ -167,7 +167,10 @@ def test_an_order_that_newer_inputs_overtook_in_the_queue_is_dropped(tmp_path: P
         here.send([*study.pet[:-1], *study.ct, study.seg])
         here.work_until(lambda: here.state(study) == "ready", what="the first order")
         here.send(study.pet[-1:])
-        here.work_until(lambda: len(here.lines(study)) == 2, what="the second")
+        here.work_until(
+            lambda: [line.code for line in here.lines(study)].count("ready") == 2,
+            what="the second",
+        )
         let_go.set()
         here.work_until(lambda: here.state(study) == "reported", what="the report")
         here.work_for(1)

@@ -22,7 +22,7 @@ from tests.story.small import Site, reports_at, site
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
 
-QUICK = Backoff(first_s=0.2, cap_s=0.5)
+QUICK = Backoff(first_s=0.2, cap_s=2.0)  # a study is looked at between two tries
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def seg(study: Path) -> Dataset:
 def asking_node(home: Path, port: int, sources: Sequence[dict[str, Any]]) -> Iterator[Site]:
     with Receiver() as receiver:
         there = {"name": "R", "ae_title": "RECEIVER", "host": LOOPBACK, "port": receiver.port}
-        told = {"assembly": {"quiet_s": 4.0}, "destinations": [there]}
+        told = {"assembly": {"quiet_s": 1.0}, "destinations": [there]}
         with site(asking(home, port, sources, **told), backoff=QUICK) as here:
             yield here
             # the last try to fetch finds that the report is made, and ends

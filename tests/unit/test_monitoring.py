@@ -223,6 +223,22 @@ def test_readiness_names_what_is_missing(archive: Archive, tmp_path: Path) -> No
     assert "does not run" in str(readiness(archive, settings, worker)["worker"])
 
 
+def test_readiness_tells_for_an_hour_that_the_worker_was_started_anew(
+    archive: Archive, tmp_path: Path
+) -> None:
+    worker, settings = Worker(), settings_in(tmp_path)
+    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0)
+    reasons = []
+    for starts, ago_s in ((1, 60), (3, 60), (3, 3700)):
+        worker.starts, worker.started_at_s = starts, time.time() - ago_s
+        checks = Readiness(archive, settings, worker, lambda: True).checks()
+        assert all(one.passed for one in checks)
+        reasons += [one.reason for one in checks if one.name == "worker"]
+    assert reasons[0] is reasons[2] is None
+    assert "started anew" in str(reasons[1])
+    assert "start 3 since" in str(reasons[1])
+
+
 def test_readiness_tells_of_a_worker_that_hangs_and_of_a_full_disk(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "archive", reserve_bytes=1 << 60) as archive:
         path = tmp_path / BOOKMARK

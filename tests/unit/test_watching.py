@@ -1,11 +1,12 @@
 """When a study is due: after a change has settled, and once everything it needs is quiet."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pacsnode.worker.watching import IMPATIENT_S, Watch
+from pacsnode.worker.watching import FETCH_SILENT_S, IMPATIENT_S, Watch
 
 BEGIN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 QUIET_S = 60.0
@@ -51,11 +52,14 @@ def clocks() -> Clocks:
     return Clocks()
 
 
-def watching(archive: ChangingArchive, clocks: Clocks, cursor: int = 0) -> Watch:
+def watching(
+    archive: ChangingArchive, clocks: Clocks, cursor: int = 0, fetched: Collection[str] = ()
+) -> Watch:
     watch = Watch(
         archive,  # type: ignore[arg-type]
         QUIET_S,
         cursor=cursor,
+        fetched=lambda: fetched,
         clock_s=lambda: clocks.monotonic_s,
         now=lambda: clocks.wall,
     )
@@ -106,6 +110,24 @@ def test_waiting_ends_when_everything_it_needs_is_quiet(
     watch.looked_at("b")
     assert due_after(watch, clocks, 30) == ()  # a has been quiet for 81 s, b for 30 s
     assert due_after(watch, clocks, 31) == ("a",)
+
+
+def test_a_study_is_not_quiet_while_its_images_are_fetched(
+    archive: ChangingArchive, clocks: Clocks
+) -> None:
+    fetched = {"a", "b"}
+    watch = watching(archive, clocks, fetched=fetched)
+    archive.arrive("a")
+    archive.arrive("b")
+    assert due_after(watch, clocks, 1) == ()
+    assert due_after(watch, clocks, 1) == ("a", "b")
+    watch.looked_at("a", waits_for=["a"])
+    watch.looked_at("b", waits_for=["b"])
+    assert due_after(watch, clocks, 2 * QUIET_S) == ()
+    fetched.remove("a")
+    assert due_after(watch, clocks, 0) == ("a",)
+    assert not watch.is_quiet("b")
+    assert due_after(watch, clocks, FETCH_SILENT_S) == ("a", "b")  # that fetch brings nothing more
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(days=1), timedelta(hours=1)])

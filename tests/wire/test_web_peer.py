@@ -9,6 +9,7 @@ from pacsnode import web_peer
 from pacsnode.addresses import WebDestination
 from pacsnode.delivery.stow import send
 from pacsnode.errors import PeerFailed, PeerRefused
+from pacsnode.web_peer import conversation
 from tests.peers import free_port, scripted_peer
 from tests.web_server import Reply, WebServer, make_certificate, told
 
@@ -35,6 +36,29 @@ def test_a_redirect_never_carries_credentials_elsewhere(
             send([report_3d], at(server.url, secret_env="THE_TOKEN"))  # noqa: S106 its name
     assert elsewhere.asked == []
     assert server.asked[0].headers["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_question_is_put_again_where_a_kept_connection_was_closed_meanwhile() -> None:
+    replies = iter([Reply(200, b"[]"), Reply(none=True), Reply(200, b"[1]")])
+    with (
+        WebServer(lambda asked: next(replies)) as server,
+        conversation(at(server.url)) as peer,
+    ):
+        assert peer.search_studies(1).json() == []
+        assert peer.search_studies(1).json() == [1]
+    assert len(server.asked) == 3
+
+
+def test_a_question_that_nobody_answers_is_put_twice_and_an_object_sent_once(
+    report_3d: Path,
+) -> None:
+    with WebServer(lambda asked: Reply(none=True)) as server:
+        with conversation(at(server.url)) as peer, pytest.raises(PeerFailed, match="closed before"):
+            peer.search_studies(1)
+        assert len(server.asked) == 2
+        with pytest.raises(PeerFailed, match="closed before"):
+            send([report_3d], at(server.url))
+    assert len(server.posts()) == 1
 
 
 def test_an_answer_that_breaks_off_is_tried_again(report_3d: Path) -> None:

@@ -86,6 +86,7 @@ def search_agent() -> Iterator[Block]:
         '`multipart/related; type="application/dicom"; transfer-syntax=*`. An instance that is not '
         "the one asked for, or in a class or transfer syntax that the node does not take, is not "
         "kept. 204 and 404 mean that it has none; 401, 403, 3xx and other 4xx are told with the "
-        "fix. Limits, credentials and timeouts are those of STOW-RS; an instance may have "
+        "fix. A request whose connection is closed without an answer is sent once more. Limits, "
+        "credentials and timeouts are those of STOW-RS; an instance may have "
         "`listen.maximum_object_mb`."
     )
