@@ -14,9 +14,8 @@ from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
 from storage.errors import StorageError
 
-RESTART_TOLD_FOR_S: Final = (
-    3600.0  # a probe that asks now and then sees no worker between two lives
-)
+# a probe that asks now and then sees nothing of the time between two workers
+RESTART_TOLD_FOR_S: Final = 3600.0
 SILENT_AFTER_S: Final = 120.0  # a worker that turns every fifth of a second, and said nothing
 
 
