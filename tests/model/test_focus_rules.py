@@ -362,12 +362,8 @@ def test_a_grid_sampled_at_its_own_points_is_a_copy() -> None:
 def test_lesions_of_one_window_share_its_images() -> None:
     one = warm((120, 40, 40))
     study = prepare(one, PAPER, CPU)
-    first, again = (
-        views_of(
-            study, mask(one, np.s_[k : k + 4], np.s_[18:22], np.s_[18:22]), PAPER, VISION
-        ).views
-        for k in (20, 90)
-    )
+    masks = [mask(one, np.s_[k : k + 4], np.s_[18:22], np.s_[18:22]) for k in (20, 90)]
+    first, again = (views_of(study, marked, PAPER, VISION).views for marked in masks)
     assert first.pet is again.pet
     assert first.ct is again.ct
     assert not torch.equal(first.mask, again.mask)

@@ -116,3 +116,26 @@ def test_products_are_as_asked_and_as_before_afterwards() -> None:
     with products_in("bf16"):
         assert torch.get_float32_matmul_precision() == "medium"
     assert torch.get_float32_matmul_precision() == before
+
+
+def test_an_example_without_its_focal_views_keeps_the_others(
+    training: Training, studies: Studies
+) -> None:
+    asked = bundle(training, studies, 1, with_sites=False)
+    seen = training.writer.batch([(asked, at) for at in range(3)]).seen
+    assert seen.focal[1].any()
+    assert seen.masks[1, 1].any()
+    dropped = seen.without_focal(torch.tensor([False, True, False]))
+    assert not dropped.focal[1].any()
+    assert not dropped.masks[1, 1].any()
+    for at in (0, 2):
+        assert torch.equal(dropped.focal[at], seen.focal[at])
+        assert torch.equal(dropped.masks[at], seen.masks[at])
+    assert torch.equal(dropped.masks[:, 0], seen.masks[:, 0])
+    assert torch.equal(dropped.whole, seen.whole)
+
+
+def test_focal_views_are_dropped_as_often_as_asked(recipe: Recipe, training: Training) -> None:
+    told = training._dropped(recipe.stage[0].model_copy(update={"drops_focal": 0.3}), 20_000)
+    assert float(told.float().mean()) == pytest.approx(0.3, abs=0.02)
+    assert not training._dropped(recipe.stage[0], 20_000).any()

@@ -23,7 +23,7 @@ TWO_STAGES = [
     stage_of(steps=3),
     stage_of(
         name="lesions", asks={"lesions": 0.5, "regions": 0.5}, steps=5, batch=4,
-        trains=["vision", "projector", "lora"],
+        trains=["vision", "projector", "lora"], drops_focal=0.4,
     ),
 ]  # fmt: skip
 
