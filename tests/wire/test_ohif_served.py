@@ -1,6 +1,7 @@
 """A built OHIF's folder under /ohif/: what comes out of it, what is put right, what never comes."""
 
 import base64
+import gzip
 import hashlib
 import re
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "assets").mkdir(parents=True)
     for name, content in {
         "index.html": INDEX, "app.bundle.1.js": BUNDLE, "app.bundle.css": STYLE,
+        "chunk.js": f"// {'large ' * 900}",
         "app-config.js": "window.config = 'of the folder'", "manifest.json": '{"src": "/assets/a"}',
         "decode.wasm": "\0asm", "_redirects": "/* /index.html 200",
         "assets/favicon.ico": "icon", "assets/logo.svg": "<svg/>",
@@ -101,6 +103,19 @@ def test_paths_of_a_site_s_root_are_put_below_ours(site: Site) -> None:
     assert style == STYLE.replace("(/a.", "(/ohif/a.")
     assert asked(site, "/ohif/manifest.json").body == b'{"src": "/ohif/assets/a"}'
     assert asked(site, "/ohif/decode.wasm").body == b"\0asm"
+
+
+def test_a_browser_that_can_gets_scripts_compressed(site: Site) -> None:
+    plain = asked(site, "/ohif/chunk.js")
+    small = asked(site, "/ohif/chunk.js", **{"Accept-Encoding": "br, gzip"})
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert "accept-encoding" in small.headers["vary"].lower()
+    assert len(small.body) < len(plain.body) / 10
+    assert gzip.decompress(small.body) == plain.body
+    for told in (plain, small):
+        again = asked(site, "/ohif/chunk.js", **{"If-None-Match": told.headers["etag"]})
+        assert (again.status, again.body) == (304, b"")
 
 
 @pytest.mark.parametrize("suffix", [".html", ".js", ".css", ".json"])
