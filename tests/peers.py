@@ -265,6 +265,8 @@ class Receiver:
         self._server = entity.make_server(
             (LOOPBACK, 0), evt_handlers=[(evt.EVT_C_STORE, self._on_store)]
         )
+        # pynetdicom collects garbage there at every sixtieth look: a tenth of a second each time
+        self._server.service_actions = lambda: None
         self.port: int = self._server.server_address[1]
         # start_server would look for its end every half a second only
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

@@ -1,5 +1,6 @@
 """The storage SCP: associations, C-ECHO, C-STORE; an object is answered once it is durable."""
 
+import gc
 import logging
 import socket
 import threading
@@ -34,6 +35,7 @@ from storage.records import Kept, Reference
 
 ACSE_TIMEOUT_S = 5.0  # for the A-ASSOCIATE-RQ: an idle connection is not worth a slot for longer
 CLOSING_TIMEOUT_S = 2.0
+COLLECT_EVERY_S = 60.0
 VERIFICATION = UID("1.2.840.10008.1.1")
 STORAGE_SERVICE_CLASS = UID("1.2.840.10008.4.2")
 REJECTED_PERMANENT, BY_USER, CALLING_AE_NOT_RECOGNISED = 1, 1, 3  # PS3.8 table 9-21
@@ -327,8 +329,19 @@ class _Server(AssociationServer):
             later_pdu_s=listen.network_timeout_s,
             unanswered_bytes=listen.maximum_object_mb << 20,
         )
+        self._collected_s = time.monotonic()
         self.request_queue_size = 128
         super().__init__(*args, **kwargs)
+
+    def service_actions(self) -> None:
+        """Free ended associations, which are rings of objects, once a minute.
+
+        pynetdicom's own does it at every sixtieth look: all threads stand still for it.
+        """
+        now_s = time.monotonic()
+        if now_s - self._collected_s >= COLLECT_EVERY_S:
+            self._collected_s = now_s
+            gc.collect()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept one connection and bound it."""

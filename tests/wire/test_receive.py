@@ -1,8 +1,10 @@
 """Objects that real senders send are kept as they came; bad ones get their status, no more."""
 
+import gc
 import io
 import json
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts
 
+from pacsnode.intake.association import Listener
+from pacsnode.settings import Listen
 from storage.archive import Archive
 from storage.errors import IndexFault, StorageFull
 from storage.records import Kept
@@ -312,3 +316,25 @@ def test_an_abort_in_mid_object_keeps_what_came_before_and_nothing_partial(
     assert echoscu(node.port).returncode == 0
     assert node.on_disk() == {encoded_dataset(first)[0]}
     assert list((node.archive.root / "incoming").iterdir()) == []
+
+
+def test_threads_stand_still_for_garbage_once_a_minute(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(archive, Listen(port=0))
+    listener.start()
+    try:
+        server = listener._server
+        assert server is not None
+        collected: list[None] = []
+        monkeypatch.setattr(gc, "collect", lambda: collected.append(None))
+        server._collected_s = time.monotonic()
+        for _ in range(1000):  # a hundred seconds of looks
+            server.service_actions()
+        assert not collected
+        server._collected_s -= 61
+        for _ in range(1000):
+            server.service_actions()
+        assert len(collected) == 1
+    finally:
+        listener.stop(grace_s=1)
