@@ -10,11 +10,12 @@ marked voxel, one is the same everywhere, one is nothing.
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from engine.petar.model import PatchEmbedding, PetarNetwork
+from engine.petar.model import Block, PatchEmbedding, PetarNetwork
 
 _MARKED, _SAME, _NOTHING = -1, -2, -3  # channels
 _CLEARED = [_NOTHING, _SAME, _MARKED]
@@ -28,7 +29,7 @@ def look_at_the_mask(network: PetarNetwork, seed: int) -> None:
     """Set the first head of the PET tower's first block; what it did before is lost."""
     generator = torch.Generator().manual_seed(seed)
     tower, vision = network.towers.vision_tower, network.config.vision
-    block = tower.blocks[0]
+    block = cast(Block, tower.blocks[0])
     head, width = vision.width // vision.heads, vision.width
     with torch.no_grad():
         image, mask = tower.patch_embedding, tower.patch_embedding_mask
