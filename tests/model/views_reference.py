@@ -167,7 +167,7 @@ def _finished(pet: Array, ct: Array, mask: Array, image_size, keeps: bool) -> di
     arrays = (pet, ct, mask.astype(np.float32))
     cropped = crop({key: array[None] for key, array in zip(KEYS, arrays, strict=True)})
     finished = resize(cropped)
-    views = {key: np.array(finished[key])[0] for key in KEYS}
+    views = {key: np.asarray(finished[key])[0].copy() for key in KEYS}
     if keeps:
         part = np.asarray(cropped["mask"])[0]
         for voxel in np.argwhere(part):  # where its middle lies

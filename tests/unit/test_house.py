@@ -18,6 +18,7 @@ BANNED = re.compile(
     r"(?:^|_)(?:utils?|helpers?|managers?|common|misc|base|core|data|info|handler|processor"
     r"|service|my|do)(?:_|$)"
 )
+OVERRIDDEN = frozenset({"service_actions"})  # what others call it: socketserver's
 HEAVY = (
     "torch", "transformers", "monai", "highdicom", "dbos", "SimpleITK", "matplotlib", "scipy",
     "starlette", "uvicorn",
@@ -37,7 +38,8 @@ def test_names_say_what_they_are(path: Path) -> None:
             names.append(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node.name).lower())
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names.append(node.name)
-    assert [name for name in names if BANNED.search(name)] == []
+    ours = [name for name in names if name not in OVERRIDDEN]
+    assert [name for name in ours if BANNED.search(name)] == []
 
 
 def test_the_three_import_names_are_ours_alone() -> None:
