@@ -21,7 +21,8 @@ _MARKED, _SAME, _NOTHING = -1, -2, -3  # channels
 _CLEARED = [_NOTHING, _SAME, _MARKED]
 _HEIGHT_OF_SAME = 5.0  # both in standard deviations of a token's other channels
 _HEIGHT_OF_A_VOXEL = 0.25
-# what one voxel adds to a token's logit: e to this is many times the patches of a view
+# what one voxel adds to a patch's logit, before what else is in the patch lowers it: where several
+# are marked, e to this is many times the patches of a view
 _LOGIT = 8.0
 
 

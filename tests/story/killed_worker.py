@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -18,14 +18,22 @@ from tests.conftest import ROOT
 def worker_that_is_killed(
     settings: Settings, armed: Path, *, first_pause_s: float = 5.0
 ) -> Iterator[list[int]]:
-    """A worker that starts again whenever it dies; gives the exit codes of those that died."""
-    command = [sys.executable, "-m", "tests.story.forking_worker", str(first_pause_s)]
-    environment = os.environ | {"PACSNODE_TEST_FAILPOINT": str(armed)}
+    """A worker that dies at the places that `armed` names, as below."""
+    arguments = ["tests.story.forking_worker", str(first_pause_s)]
+    with worker_started_anew(settings, arguments, PACSNODE_TEST_FAILPOINT=str(armed)) as ended:
+        yield ended
+
+
+@contextmanager
+def worker_started_anew(
+    settings: Settings, arguments: Sequence[str], **environment: str
+) -> Iterator[list[int]]:
+    """A module's worker that starts again whenever it ends; gives the exit codes of those ended."""
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env=os.environ | environment,
         text=True,
         cwd=ROOT,
     )

@@ -1,25 +1,20 @@
 """Death, hangs and shortage of memory in the worker's model: nothing lost, the next study done."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from engine.report.read import ReadReport, read_findings
 from pacsnode.settings import Settings
 from storage.archive import Archive
-from tests.conftest import ROOT
 from tests.makers import save
 from tests.model.checkpoints import make_checkpoint
 from tests.peers import Receiver, storescu, wait_until
-from tests.story.killed_worker import listening
+from tests.story.killed_worker import listening, worker_started_anew
 from tests.story.small import SmallStudy, reports_at, settings_for, small_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.wire]
@@ -32,28 +27,11 @@ HUNG, LOST, BY_FAULTHANDLER = 75, 75, 1
 def worker(settings: Settings, faults: Path) -> Iterator[list[int]]:
     """A worker that starts again whenever it ends; gives the exit codes of those that did."""
     faults.mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.story.petar_worker"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        env=os.environ | {"PACSNODE_TEST_FAULTS": str(faults), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(settings.model_dump_json() + "\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "loaded\n"
-    ended: list[int] = []
-    output = process.stdout
-    reader = Thread(target=lambda: ended.extend(map(int, output)), daemon=True)
-    reader.start()
-    try:
+    with worker_started_anew(
+        settings, ["tests.story.petar_worker"],
+        PACSNODE_TEST_FAULTS=str(faults), OMP_NUM_THREADS="1",
+    ) as ended:  # fmt: skip
         yield ended
-    finally:
-        process.terminate()
-        process.wait(30)
-        reader.join(10)
-        process.stdin.close()
-        output.close()
 
 
 def arm(faults: Path, study: SmallStudy, what: str) -> None:
