@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -219,15 +220,18 @@ def test_no_uid_and_no_patient_is_told(watched: Watched) -> None:
 def _held_back(home: Path) -> Iterator[None]:
     """Take the place of the worker that lives on a home once it dies; no other begins its work."""
     folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    taking = threading.Thread(target=fcntl.flock, args=(folder, fcntl.LOCK_EX), daemon=True)
-    taking.start()
+    about_to = threading.Event()
 
-    def is_next() -> bool:
-        locks = Path("/proc/locks").read_text("ascii").splitlines()
-        return any("->" in lock and str(os.getpid()) in lock.split() for lock in locks)
+    def take() -> None:
+        about_to.set()
+        fcntl.flock(folder, fcntl.LOCK_EX)
+
+    taking = threading.Thread(target=take, daemon=True)
+    taking.start()
+    about_to.wait()
+    time.sleep(0.5)  # it stands first in the queue; a new worker imports for a second before it
 
     try:
-        wait_until(is_next, what="the kernel to know who is next")
         yield
     finally:
         taking.join(30)
