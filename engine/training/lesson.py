@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from engine.petar.model import PetarNetwork, Views
 from engine.petar.tokenizing import PLACEHOLDER, prompt_ids
 from engine.training.questions import Bundle
-from engine.training.recipe import Question
+from engine.training.recipe import Products, Question
 
 IGNORED = -100  # the target of a token that is not learnt
 
@@ -136,9 +135,8 @@ def _questions(picked: Sequence[tuple[Bundle, int]]) -> Iterator[tuple[Question,
     """What is asked, the answer, and of which example."""
     for example, (bundle, at) in enumerate(picked):
         yield bundle.asks[at], bundle.answers[at], example
-        site = bundle.sites[at]
-        if site is not None:
-            yield "sites", site, example
+        for fact, answer in bundle.facts[at].items():
+            yield fact, answer, example
 
 
 class Lesson(nn.Module):
@@ -167,19 +165,21 @@ class Lesson(nn.Module):
         return (losses * (rows / tokens / rows.sum())[kinds]).sum()
 
 
-def attention_for(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The attention to learn with: torch's own choice, but plain products for bf16 on a CPU.
+def attention_for(
+    device: torch.device, precision: str, products: Products
+) -> AbstractContextManager[None]:
+    """The attention to learn with: torch's own choice, but plain products where they are bf16's.
 
-    What torch fuses there is slow on the way back.
+    What torch fuses on a CPU is slow on the way back, and knows nothing of `products`.
     """
-    if device.type == "cpu" and precision == "bf16":
+    if device.type == "cpu" and "bf16" in (precision, products):
         plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
         return plain
     return nullcontext()
 
 
 @contextmanager
-def products_in(products: Literal["float32", "bf16"]) -> Iterator[None]:
+def products_in(products: Products) -> Iterator[None]:
     """Multiply float32 matrices so, where the processor knows how; sums stay float32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium" if products == "bf16" else before)

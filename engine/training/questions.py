@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from engine.evaluating.masking import masked
 from engine.petar.blanking import blanked
 from engine.petar.config import PROFILES, VisionConfig
 from engine.petar.focus import LesionViews, Unseeable, prepare, views_of
-from engine.training.recipe import Ask, Recipe
+from engine.training.recipe import Ask, Fact, Recipe
 from engine.training.studies import Study
 from engine.volume import Mask
 
@@ -34,7 +34,7 @@ class Bundle:
     masks: Tensor  # (n, 2, z, y, x) uint8
     asks: tuple[Ask, ...]
     answers: tuple[str, ...]
-    sites: tuple[str | None, ...]  # the answer to a second question on the same views
+    facts: tuple[Mapping[Fact, str], ...]  # answers to more questions on the same views
     skipped: dict[str, int] = field(default_factory=dict)  # by the code of Unseeable
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class _Asked:
     ask: Ask
     mask: Mask
     answer: str
-    site: str | None = None
+    facts: Mapping[Fact, str] = field(default_factory=dict)
 
 
 def bundle_of(
@@ -57,10 +57,10 @@ def bundle_of(
     regions_alone: int,
     rng: np.random.Generator,
     *,
-    with_sites: bool = False,
+    facts: Collection[Fact] = (),
 ) -> Bundle:
     """Every example that a study gives for these shares of questions."""
-    asked = list(_lesions(study, recipe, with_sites)) if "lesions" in shares else []
+    asked = list(_lesions(study, recipe, facts)) if "lesions" in shares else []
     wanted = _wanted(shares, len(asked), regions_alone, rng)
     asked += _regions(study, wanted, recipe.data.pieces, rng)
     profile, skipped = PROFILES[recipe.model.profile], Counter[str]()
@@ -78,10 +78,11 @@ def bundle_of(
         return _bundled(seen, recipe, skipped) if seen else _empty(vision, skipped)
 
 
-def _lesions(study: Study, recipe: Recipe, with_sites: bool) -> Iterator[_Asked]:
+def _lesions(study: Study, recipe: Recipe, facts: Collection[Fact]) -> Iterator[_Asked]:
     for one in study.lesions:
         text = masked(one.text) if recipe.data.mask_numbers else one.text
-        yield _Asked("lesions", one.mask, text, one.site if with_sites else None)
+        told = {fact: one.facts[fact] for fact in facts if fact in one.facts}
+        yield _Asked("lesions", one.mask, text, told)
 
 
 def _wanted(
@@ -152,7 +153,7 @@ def _bundled(
         torch.cat(masks).to(torch.uint8),
         tuple(one.ask for one, _ in seen),
         tuple(one.answer for one, _ in seen),
-        tuple(one.site for one, _ in seen),
+        tuple(one.facts for one, _ in seen),
         dict(skipped),
     )
 

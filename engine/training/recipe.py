@@ -16,14 +16,17 @@ from engine.cohort.world_position import FIELDS
 from engine.errors import EngineError
 
 Ask = Literal["lesions", "regions"]
-Question = Literal["lesions", "regions", "sites"]  # sites: of a lesion, beside its sentence
+Fact = Literal["site", "uptake"]  # of a lesion, asked beside its sentence
+Question = Literal[Ask, Fact]
 Group = Literal["mask_embedding", "vision", "projector", "language", "lora", "all"]
 Blank = Literal["focal", "mask", "ct"]
+Products = Literal["float32", "bf16"]
 Positive = Annotated[int, Field(ge=1)]
 Size = tuple[Positive, Positive, Positive]
 Mm = Annotated[float, Field(ge=1.5, le=20)]
 REGION_PROMPT = "What is the region highlighted by the mask?"
 SITE_PROMPT = "Where is the lesion highlighted by the mask?"
+UPTAKE_PROMPT = "How intense is the uptake of the lesion highlighted by the mask?"
 
 
 class BadRecipe(EngineError):
@@ -84,6 +87,7 @@ class Network(_Section):
     profile: Literal["paper", "petar-release"] = "paper"
     region_prompt: str = REGION_PROMPT
     site_prompt: str = SITE_PROMPT
+    uptake_prompt: str = UPTAKE_PROMPT
     looks: bool = False  # a head of the PET tower begins by looking at what the mask marks
     blank: tuple[Blank, ...] = ()  # views that are all zero, in training as in use
 
@@ -178,7 +182,7 @@ class Stage(_Section):
 
     name: str = Field(min_length=1)
     asks: dict[Ask, Annotated[float, Field(gt=0, le=1)]]
-    asks_sites: bool = False  # of each lesion as well, on the same views: a short answer
+    asks_facts: tuple[Fact, ...] = ()  # of each lesion as well, on the same views: short answers
     # the share of examples that lose their focal views, so that the whole body is looked at too
     drops_focal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     trains: tuple[Group, ...] = Field(min_length=1)
@@ -216,7 +220,7 @@ class Run(_Section):
     device: str = "auto"
     precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 on a GPU, float32 on a CPU
     # what matrices are multiplied in where a CPU knows it; everything else stays as it is
-    products: Literal["float32", "bf16"] = "float32"
+    products: Products = "float32"
     threads: Positive | None = None  # of the network; the rest of the machine makes examples
     workers: Annotated[int, Field(ge=0)] = 1  # processes that make examples
     max_length: Positive = 512  # tokens of an example; a longer answer is cut

@@ -123,7 +123,8 @@ class Training:
     ) -> float:
         batch = self.writer.batch(picked)
         seen = batch.seen.without_focal(self._dropped(stage, len(picked))).on(self._device)
-        with attention_for(self._device, self._accelerator.mixed_precision):
+        precision, products = self._accelerator.mixed_precision, self.recipe.run.products
+        with attention_for(self._device, precision, products):
             loss = lesson(seen, batch.asked.on(self._device))
         self._accelerator.backward(loss)
         self._accelerator.clip_grad_norm_(
@@ -217,7 +218,8 @@ def _writer(recipe: Recipe, student: Student) -> Writer:
     prompts: dict[Question, str] = {
         "lesions": PROFILES[recipe.model.profile].prompt,
         "regions": recipe.model.region_prompt,
-        "sites": recipe.model.site_prompt,
+        "site": recipe.model.site_prompt,
+        "uptake": recipe.model.uptake_prompt,
     }
     return Writer(
         student.tokenizer, prompts, student.network.config.visual_tokens, student.stop_ids[0],

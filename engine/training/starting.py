@@ -87,6 +87,7 @@ def _new_tokenizer(recipe: Recipe, vocabulary: int) -> PreTrainedTokenizerFast:
         texts = [masked(text) for text in texts]
     prompts = (
         PROFILES[recipe.model.profile].prompt, recipe.model.region_prompt, recipe.model.site_prompt,
+        recipe.model.uptake_prompt,
     )  # fmt: skip
     return train_tokenizer(texts, prompts, vocabulary)
 

@@ -50,7 +50,7 @@ class Bundles(Dataset[Bundle]):
         alone = self.recipe.data.regions_per_study
         return bundle_of(
             study, self.recipe, self.vision, self.stage.asks, alone, rng,
-            with_sites=self.stage.asks_sites,
+            facts=self.stage.asks_facts,
         )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Studies by their number: made ones without end, or those of a folder, shuffled anew each time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,17 +12,17 @@ from engine.cohort.dataset import read_records, read_regions, read_study, studie
 from engine.cohort.record import Record
 from engine.cohort.world import WorldOptions, make_world_study, name_with_side
 from engine.errors import Unreadable
-from engine.training.recipe import Phantoms, Recipe
+from engine.training.recipe import Fact, Phantoms, Recipe
 from engine.volume import Mask, Scan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Described:
-    """A lesion's outline, the sentence said of it, and where it is, if that is known."""
+    """A lesion's outline, the sentence said of it, and what is known of it by itself."""
 
     mask: Mask
     text: str
-    site: str | None  # with its side, as regions are named
+    facts: Mapping[Fact, str]  # a site with its side, as regions are named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,8 +92,12 @@ def folder_study(study: Path, split: str) -> Study:
 
 
 def _described(record: Record, mask: Mask) -> Described:
-    named = None if record.site is None else name_with_side(record.site, record.laterality)
-    return Described(mask, record.text, named)
+    facts: dict[Fact, str] = {}
+    if record.site is not None:
+        facts["site"] = name_with_side(record.site, record.laterality)
+    if record.uptake is not None:
+        facts["uptake"] = record.uptake
+    return Described(mask, record.text, facts)
 
 
 def studies_to_learn(recipe: Recipe) -> Studies:

@@ -61,7 +61,8 @@ def _write(folder: Path, seed: int, split: str) -> None:
     side, _, site = name.rpartition(" ") if name.endswith("kidney") else ("", "", name)
     record = Record(
         study_id=f"school-{seed:03d}", lesion_id="lesion-01", split=split, site=site,
-        organ_group=None, region=None, laterality=side or None, uptake=None, interpretation=None,
+        organ_group=None, region=None, laterality=side or None, uptake=grade,  # type: ignore[arg-type]
+        interpretation=None,
         text=f"{grade.capitalize()} FDG uptake in the {name} with SUV max of {GRADES[grade]:.1f}.",
     )  # fmt: skip
     write_example(folder, Example(record, scan, Mask(lesion, grid)))

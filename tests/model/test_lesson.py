@@ -7,14 +7,22 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from engine.training.lesson import IGNORED, Asked, Lesson, products_in, visual_tokens
+from engine.cohort.said import grade_in
+from engine.training.lesson import (
+    IGNORED,
+    Asked,
+    Lesson,
+    attention_for,
+    products_in,
+    visual_tokens,
+)  # fmt: skip
 from engine.training.questions import Bundle, bundle_of
-from engine.training.recipe import Recipe
+from engine.training.recipe import Fact, Products, Recipe
 from engine.training.run import Training
 from engine.training.studies import Studies, studies_to_learn
 from tests.model.schools import make_school, recipe_of, stage_of
 
-MIXED = stage_of(asks={"lesions": 0.25, "regions": 0.75}, asks_sites=True)
+MIXED = stage_of(asks={"lesions": 0.25, "regions": 0.75}, asks_facts=["site", "uptake"])
 
 
 @pytest.fixture(scope="module")
@@ -33,40 +41,44 @@ def studies(recipe: Recipe) -> Studies:
     return studies_to_learn(recipe)
 
 
-def bundle(training: Training, studies: Studies, number: int, *, with_sites: bool) -> Bundle:
+def bundle(
+    training: Training, studies: Studies, number: int, facts: tuple[Fact, ...] = ()
+) -> Bundle:
     recipe, stage = training.recipe, training.recipe.stage[0]
     vision = training.student.network.config.vision
     rng = np.random.default_rng(number)
     study = studies.study(number)
-    return bundle_of(study, recipe, vision, stage.asks, 6, rng, with_sites=with_sites)
+    return bundle_of(study, recipe, vision, stage.asks, 6, rng, facts=facts)
 
 
-def test_a_lesion_is_asked_for_its_site_on_the_same_views(
+def test_a_lesion_is_asked_for_facts_on_the_same_views(
     training: Training, studies: Studies
 ) -> None:
-    asked = bundle(training, studies, 1, with_sites=True)
+    asked = bundle(training, studies, 1, ("site", "uptake"))
     batch = training.writer.batch([(asked, at) for at in range(len(asked))])
     assert asked.asks.count("lesions") == 1
     assert len(batch.seen.focal) == len(asked)  # views: one of each example
-    assert len(batch.asked.ids) == len(asked) + 1
-    twice = [at for at in range(len(asked)) if (batch.asked.of == at).sum() == 2]
-    assert [asked.asks[at] for at in twice] == ["lesions"]
-    assert str(asked.sites[twice[0]]) in asked.answers[twice[0]]  # the school's sentences name it
-    quiet = bundle(training, studies, 1, with_sites=False)
-    assert set(quiet.sites) == {None}
+    assert len(batch.asked.ids) == len(asked) + 2
+    more = [at for at in range(len(asked)) if (batch.asked.of == at).sum() == 3]
+    assert [asked.asks[at] for at in more] == ["lesions"]
+    facts, sentence = asked.facts[more[0]], asked.answers[more[0]]
+    assert facts["site"] in sentence  # the school's sentences name it
+    assert facts["uptake"] == grade_in(sentence)
+    assert list(bundle(training, studies, 1, ("uptake",)).facts[more[0]]) == ["uptake"]
+    assert not any(bundle(training, studies, 1).facts)
 
 
 def test_a_kind_of_question_weighs_by_its_number_not_by_its_words(
     training: Training, studies: Studies
 ) -> None:
-    asked = bundle(training, studies, 2, with_sites=True)
+    asked = bundle(training, studies, 2, ("site", "uptake"))
     batch = training.writer.batch([(asked, at) for at in range(len(asked))])
     lesson = Lesson(training.student.network).eval()
     with torch.no_grad():
         found = float(lesson(batch.seen.on(torch.device("cpu")), batch.asked))
         by_kind = list(_means(lesson, batch.seen.on(torch.device("cpu")), batch.asked))
     total = sum(rows for rows, _, _ in by_kind)
-    assert len(by_kind) == 3
+    assert len(by_kind) == 4
     assert found == pytest.approx(sum(rows * mean for rows, mean, _ in by_kind) / total, rel=1e-5)
     tokens = sum(count for _, _, count in by_kind)
     flat = sum(mean * count for _, mean, count in by_kind) / tokens
@@ -118,10 +130,22 @@ def test_products_are_as_asked_and_as_before_afterwards() -> None:
     assert torch.get_float32_matmul_precision() == before
 
 
+@pytest.mark.parametrize(
+    ("precision", "products", "fused"),
+    [("no", "float32", True), ("no", "bf16", False), ("bf16", "float32", False)],
+)
+def test_attention_is_plain_where_its_products_are_bf16(
+    precision: str, products: Products, fused: bool
+) -> None:
+    with attention_for(torch.device("cpu"), precision, products):
+        assert torch.backends.cuda.flash_sdp_enabled() is fused
+    assert torch.backends.cuda.flash_sdp_enabled()
+
+
 def test_an_example_without_its_focal_views_keeps_the_others(
     training: Training, studies: Studies
 ) -> None:
-    asked = bundle(training, studies, 1, with_sites=False)
+    asked = bundle(training, studies, 1)
     seen = training.writer.batch([(asked, at) for at in range(3)]).seen
     assert seen.focal[1].any()
     assert seen.masks[1, 1].any()
