@@ -188,6 +188,7 @@ class Stage(_Section):
     trains: tuple[Group, ...] = Field(min_length=1)
     steps: Positive
     batch: Positive = 2
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: of the matrices between first and last
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-5
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03  # share of the steps

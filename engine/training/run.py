@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler
 
 from engine.petar.config import PROFILES
 from engine.petar.placement import chosen_device
@@ -23,7 +22,7 @@ from engine.training.recipe import Question, Recipe, Stage
 from engine.training.starting import Student, student_of
 from engine.training.stream import Bundles, Picked, Place, Stream
 from engine.training.studies import Studies, studies_to_learn
-from engine.training.trained import close_stage, open_stage, optimiser_of, schedule_of
+from engine.training.trained import Descent, close_stage, descent_of, open_stage
 
 Say = Callable[[str], None]
 
@@ -74,24 +73,23 @@ class Training:
         adapted = open_stage(self.student.network, stage)
         lesson = Lesson(self.student.network)
         lesson.train()
-        optimiser = optimiser_of(lesson, stage)
-        schedule = schedule_of(optimiser, stage)
+        descent = descent_of(lesson, stage)
         accelerator = self._accelerator = _accelerator(self.recipe)
-        lesson, optimiser = accelerator.prepare(lesson, optimiser)
-        accelerator.register_for_checkpointing(progress, schedule)
+        lesson, *descent.optimisers = accelerator.prepare(lesson, *descent.optimisers)
+        accelerator.register_for_checkpointing(progress, *descent.schedules)
         if state is not None:
             accelerator.load_state(str(state))
             self._say(f"going on at step {progress.step}")
         trained = sum(w.numel() for w in lesson.parameters() if w.requires_grad)
         self._say(f"stage {stage.name}: {stage.steps} steps, {trained:,} weights learn")
-        self._steps(stage, lesson, optimiser, schedule)
+        self._steps(stage, lesson, descent)
         close_stage(self.student.network, adapted)
         progress.stage, progress.stage_step = number + 1, 0
         if progress.place.done:  # the rest of its block was asked in this stage's way
             progress.place = Place(progress.place.block + 1)
         accelerator.free_memory()
 
-    def _steps(self, stage: Stage, lesson: Lesson, optimiser: Any, schedule: LRScheduler) -> None:
+    def _steps(self, stage: Stage, lesson: Lesson, descent: Descent) -> None:
         progress, run = self.progress, self.recipe.run
         vision = self.student.network.config.vision
         bundles = Bundles(self._studies, self.recipe, stage, vision)
@@ -102,25 +100,23 @@ class Training:
         while progress.stage_step < stage.steps:
             picked, after = next(batches)
             with products_in(run.products):
-                loss = self._step(stage, lesson, optimiser, schedule, picked)
+                loss = self._step(stage, lesson, descent, picked)
             now = time.monotonic()
             self._count(loss, len(picked), after, stream.skipped, now - since)
             since = now
             is_last = progress.stage_step == stage.steps
             if progress.step % self.recipe.held_out.every == 0 or is_last:
                 scores = self._examiner.examine(lesson, self._device, self._accelerator.autocast)
-                self._tell(stage, schedule, scores)
+                self._tell(stage, descent, scores)
             elif progress.step % run.say_every == 0:
-                self._tell(stage, schedule)
+                self._tell(stage, descent)
             stopping = self._should_stop()
             if (progress.step % run.save_every == 0 or stopping) and not is_last:
                 keep(self._accelerator, self.out, self.recipe, progress.stage)
             if stopping and not is_last:
                 raise Interrupted(f"stopped at step {progress.step}")
 
-    def _step(
-        self, stage: Stage, lesson: Lesson, optimiser: Any, schedule: LRScheduler, picked: Picked
-    ) -> float:
+    def _step(self, stage: Stage, lesson: Lesson, descent: Descent, picked: Picked) -> float:
         batch = self.writer.batch(picked)
         seen = batch.seen.without_focal(self._dropped(stage, len(picked))).on(self._device)
         precision, products = self._accelerator.mixed_precision, self.recipe.run.products
@@ -130,9 +126,7 @@ class Training:
         self._accelerator.clip_grad_norm_(
             [weight for weight in lesson.parameters() if weight.requires_grad], stage.clip
         )
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad(set_to_none=True)
+        descent.step()
         value = float(loss.detach())
         if value != value:
             raise FloatingPointError(f"The loss is not finite at step {self.progress.step + 1}")
@@ -156,11 +150,11 @@ class Training:
         progress.loss_sum += loss
         progress.loss_count += 1
 
-    def _tell(self, stage: Stage, schedule: LRScheduler, scores: Scores | None = None) -> None:
+    def _tell(self, stage: Stage, descent: Descent, scores: Scores | None = None) -> None:
         progress = self.progress
         row = Row(
             stage.name, progress.step, progress.examples, progress.seconds,
-            float(schedule.get_last_lr()[0]), progress.loss_sum / max(progress.loss_count, 1),
+            descent.rate, progress.loss_sum / max(progress.loss_count, 1),
             **asdict(scores or Scores()),
         )  # fmt: skip
         progress.rows.append(row)

@@ -20,7 +20,7 @@ from tests.model.checkpoints import make_checkpoint
 from tests.model.schools import make_school, recipe_of, stage_of
 
 TWO_STAGES = [
-    stage_of(steps=3),
+    stage_of(steps=3, optimiser="muon"),
     stage_of(
         name="lesions", asks={"lesions": 0.5, "regions": 0.5}, steps=5, batch=4,
         trains=["vision", "projector", "lora"], drops_focal=0.4,
@@ -53,8 +53,13 @@ def rows_of(out: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_it_learns_to_name_what_it_has_not_seen(school: Path, tmp_path: Path) -> None:
-    stage = stage_of(steps=120, batch=16, schedule="constant", learning_rate=1e-3)
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_it_learns_to_name_what_it_has_not_seen(
+    optimiser: str, school: Path, tmp_path: Path
+) -> None:
+    stage = stage_of(
+        steps=120, batch=16, schedule="constant", learning_rate=1e-3, optimiser=optimiser
+    )
     train(recipe_of(school, stage=[stage]), tmp_path / "run")
     rows = rows_of(tmp_path / "run")
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 4
