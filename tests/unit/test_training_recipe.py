@@ -43,12 +43,17 @@ def test_the_published_numbers_are_the_defaults(tmp_path: Path) -> None:
     assert mine.model_dump(exclude=told) == theirs.model_dump(exclude=told)
 
 
-def test_the_recipe_of_the_demonstration_keeps_its_studies_apart() -> None:
-    recipe = read_recipe(ROOT / "deploy" / "train-demonstration.toml")
-    assert recipe.data.phantoms is not None
-    assert recipe.data.phantoms.first_seed < recipe.held_out.first_seed < 9_000_000
-    assert recipe.model.profile == "paper"
-    assert recipe.data.mask_numbers
+def test_the_recipes_of_the_demonstration_keep_their_studies_apart() -> None:
+    firsts = []
+    for turn in (1, 2, 3):
+        recipe = read_recipe(ROOT / "deploy" / f"train-demonstration-{turn}.toml")
+        assert recipe.model.start == (Path(f"demonstration-{turn - 1}") if turn > 1 else None)
+        assert recipe.data.phantoms is not None
+        firsts.append(recipe.data.phantoms.first_seed)
+        assert firsts[-1] < recipe.held_out.first_seed < 9_000_000
+        assert recipe.model.profile == "paper"
+        assert recipe.data.mask_numbers
+    assert firsts == sorted(set(firsts))
 
 
 @pytest.mark.parametrize(
