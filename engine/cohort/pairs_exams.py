@@ -4,8 +4,9 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
@@ -32,7 +33,8 @@ class Listed:
     folder: Path
     report: Path
     study: str | None = None  # the name in the dataset; by default a digest of StudyInstanceUID
-    patient: str | None = None  # by default PatientID; its digest alone counts, for the split
+    # by default PatientID, or StudyInstanceUID; its digest alone counts, for the split
+    patient: str | None = None
     split: str | None = None
     pet_series: str | None = None  # SeriesInstanceUID, where there are several
     ct_series: str | None = None
@@ -49,6 +51,7 @@ class Found:
     pet: tuple[Path, ...]
     ct: tuple[Path, ...]
     report: str
+    patient: str = field(repr=False)  # or the study, where nobody is named: in memory alone
 
     @property
     def made_from(self) -> str:
@@ -81,8 +84,9 @@ def find_exam(exam: Listed) -> Found:
     except (OSError, UnicodeDecodeError) as exc:
         raise Unreadable(f"Line {exam.line}: its report is no text in UTF-8") from exc
     study_id = exam.study or study_name(pet.study_instance_uid)
-    split = exam.split or split_of(exam.patient or pet.patient)
-    return Found(exam, study_id, split, pet_uid, pet.paths, ct.paths if ct else (), report)
+    patient = exam.patient or pet.patient or pet.study_instance_uid
+    split = exam.split or split_of(patient)
+    return Found(exam, study_id, split, pet_uid, pet.paths, ct.paths if ct else (), report, patient)
 
 
 def open_exam(found: Found) -> Scan:
@@ -99,7 +103,9 @@ class _Series:
     paths: tuple[Path, ...]
 
 
-def _listed(row: Mapping[str, str | None], line: int, beside: Path) -> Listed:
+def _listed(row: Mapping[str, Any], line: int, beside: Path) -> Listed:
+    if None in row:  # where DictReader puts what the header has no name for
+        raise Unreadable(f"Line {line} has more cells than the table has columns")
     told = {name: (value or "").strip() or None for name, value in row.items()}
     folder, report = told["folder"], told["report"]
     if folder is None or report is None:

@@ -17,6 +17,7 @@ from engine.errors import EngineError, UnusableCase
 
 PART = ".part"  # where a study lies until it is whole
 DUPLICATE, THERE_ALREADY = "duplicate-study", "study-there-already"
+SPLITS_DIFFER = "splits-differ"
 
 Interpret = Callable[[str], str | None]
 
@@ -60,13 +61,25 @@ class _Making:
     ask: Ask | None
     interpret: Interpret | None
     lines: dict[str, int] = field(default_factory=dict)  # by study that is done: its line
+    splits: dict[str, tuple[str, int]] = field(default_factory=dict)  # by patient, and whose line
 
     def make(self, listed: Listed) -> str | None:
         """A sentence on the study that was made; None where it is done already."""
         found = find_exam(listed)
+        self._refuse_two_splits(found)
         told = None if self._is_done(found) else self._made(found)
         self.lines[found.study_id] = listed.line
         return told
+
+    def _refuse_two_splits(self, found: Found) -> None:
+        """What is learnt of a patient is not judged by another examination of the same."""
+        split, line = self.splits.setdefault(found.patient, (found.split, found.listed.line))
+        if split != found.split:
+            raise UnusableCase(
+                f"Line {found.listed.line}: its split is {found.split}, and that of line {line},"
+                f" the same patient, is {split}; give both the same in the column split",
+                code=SPLITS_DIFFER,
+            )
 
     def _is_done(self, found: Found) -> bool:
         """Raises UnusableCase where the name of the study is another's."""

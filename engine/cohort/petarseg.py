@@ -65,6 +65,7 @@ class _Row:
     line: int
     cells: Mapping[str, str]
     study_id: str
+    splits: frozenset[str]  # that lines of its patient, or study, state
 
     @property
     def lesion_id(self) -> str:
@@ -136,19 +137,32 @@ def _rows(table: Path, named: Mapping[str, str]) -> Iterator[tuple[int, Mapping[
 def _named(rows: Sequence[tuple[int, Mapping[str, str]]]) -> Iterator[_Row]:
     """The rows with the names of their studies: of several PETs each is a study of its own."""
     pets: dict[str, set[str]] = defaultdict(set)
+    splits: dict[str, set[str]] = defaultdict(set)
     for _, cells in rows:
         pets[_study(cells)].add(cells["pet"])
+        if cells.get("split"):
+            splits[_owner(cells)].add(_split(cells["split"]))
     for line, cells in rows:
         study, pet = _study(cells), cells["pet"]
         name, key = study, study
         if len(pets[study]) > 1:
             name = f"{study}-{hashlib.sha256(pet.encode()).hexdigest()[:8]}"
             key = f"{study} {pet}"
-        yield _Row(line, cells, name if NAME.fullmatch(name) else study_name(key))
+        stated = frozenset(splits[_owner(cells)])
+        yield _Row(line, cells, name if NAME.fullmatch(name) else study_name(key), stated)
 
 
 def _study(cells: Mapping[str, str]) -> str:
     return cells.get("study") or cells["pet"]
+
+
+def _owner(cells: Mapping[str, str]) -> str:
+    """Whose lesions are kept in one split."""
+    return cells.get("patient") or _study(cells)
+
+
+def _split(stated: str) -> str:
+    return _SPLITS.get(stated.lower(), stated.lower())
 
 
 def _before(row: _Row, out: Path) -> Passed | None:
@@ -215,7 +229,7 @@ def _example(told: _Row, scan: Scan, images: Path) -> Example:
     record = Record(
         study_id=told.study_id,
         lesion_id=told.lesion_id,
-        split=_split(row),
+        split=_split_of(told),
         site=located.name,
         organ_group=located.organ_group,
         region=located.region or site_of(row.get("region", "")).region,
@@ -233,8 +247,11 @@ def _mask(row: Mapping[str, str], grid: Grid, images: Path) -> Mask:
     values, own = read_array(_inside(images, row["mask"]))
     if not own.coincides(grid, tolerance_mm=0.05):
         raise GridMismatch(f"Mask {Path(row['mask']).name} is not on the grid of its PET")
-    wanted = row.get("mask_value")
-    voxels = values == float(wanted) if wanted else values > 0
+    stated = row.get("mask_value")
+    wanted = _number(stated) if stated else None
+    if stated and wanted is None:
+        raise Unreadable("The row's mask value is no number", code="no-mask-value")
+    voxels = values > 0 if wanted is None else values == wanted
     if not voxels.any():
         raise Unreadable(f"Mask {Path(row['mask']).name} is empty", code="empty-segment")
     return Mask(voxels, grid)
@@ -258,14 +275,18 @@ def _number(written: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _split(row: Mapping[str, str]) -> str:
-    told = row.get("split", "").lower()
-    if told:
-        split = _SPLITS.get(told, told)
+def _split_of(told: _Row) -> str:
+    """That of all lesions of a patient, or a study: what is learnt of one is not judged by it."""
+    if len(told.splits) > 1:
+        listed = ", ".join(sorted(told.splits))
+        raise Unreadable(
+            f"Lines of its study or patient state several splits: {listed}", code="splits-differ"
+        )
+    for split in told.splits:
         if split not in SPLITS:
-            raise Unreadable(f"No split is {told!r}", code="no-such-split")
+            raise Unreadable(f"No split is {split!r}", code="no-such-split")
         return split
-    return split_of(row.get("patient") or _study(row))
+    return split_of(_owner(told.cells))
 
 
 def _inside(images: Path, path: str) -> Path:

@@ -14,21 +14,21 @@ from engine.evaluating.tables import name_of
 from engine.report.page import FAINT, INK, PAPER, RULE
 
 OTHER = "other"
+ANOTHER = "another other"  # said of a rare class: not the one that it is
 MOST = 28  # classes that one page has room for
 
 
 def save_confusion(evaluation: Evaluation, fact: str, path: Path) -> None:
-    """Draw one fact (`site`, `organ`, ...) into a PNG; rarer classes are drawn as `other`."""
+    """Draw one fact (`site`, `organ`, ...) into a PNG; rarer classes share a row, `other`."""
     counts = confusion(fact, evaluation.known, evaluation.said)
-    names, table = _table_of(counts)
-    side = max(4.0, 0.27 * len(names) + 2.2)
+    rows, columns, table = table_of(counts)
+    side = max(4.0, 0.27 * len(columns) + 2.2)
     figure = Figure(figsize=(side + 0.6, side), facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(names))
-    axes.set_xticks(ticks, names, rotation=90, fontsize=7, color=INK)
-    axes.set_yticks(ticks, names, fontsize=7, color=INK)
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7, color=INK)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7, color=INK)
     axes.set_xlabel(f"{fact} said", color=FAINT, fontsize=9)
     axes.set_ylabel(f"{fact} known", color=FAINT, fontsize=9)
     axes.tick_params(length=0)
@@ -44,8 +44,14 @@ def save_confusion(evaluation: Evaluation, fact: str, path: Path) -> None:
     figure.savefig(path, format="png", dpi=150, facecolor=PAPER)
 
 
-def _table_of(counts: Counter[tuple[str, str]]) -> tuple[Sequence[str], np.ndarray]:
-    """The most frequent classes by name, and counts [known, said]; `other` comes last."""
+def table_of(
+    counts: Counter[tuple[str, str]],
+) -> tuple[Sequence[str], Sequence[str], np.ndarray]:
+    """Classes known, classes said, and counts [known, said].
+
+    The most frequent classes by name; the others are one, whose wrong answers have a column of
+    their own: on the diagonal is what is right, and nothing else.
+    """
     seen: Counter[str] = Counter()
     for (known, said), count in counts.items():
         seen[known] += count
@@ -53,9 +59,13 @@ def _table_of(counts: Counter[tuple[str, str]]) -> tuple[Sequence[str], np.ndarr
     kept = sorted(
         (name for name, _ in seen.most_common(MOST)), key=lambda one: (one == UNSAID, one)
     )
-    names = kept if len(seen) <= MOST else [*kept, OTHER]
-    place = {name: at for at, name in enumerate(names)}
-    table = np.zeros((len(names), len(names)), np.int64)
+    rows, columns = kept, kept
+    if len(seen) > MOST:
+        rows, columns = [*kept, OTHER], [*kept, OTHER, ANOTHER]
+    place = {name: at for at, name in enumerate(kept)}
+    table = np.zeros((len(rows), len(columns)), np.int64)
     for (known, said), count in counts.items():
-        table[place.get(known, len(names) - 1), place.get(said, len(names) - 1)] += count
-    return names, table
+        row, column = place.get(known, len(kept)), place.get(said, len(kept))
+        is_wrong = row == column == len(kept) and known != said
+        table[row, column + is_wrong] += count
+    return rows, columns, table

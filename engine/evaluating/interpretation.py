@@ -17,7 +17,11 @@ _CLASSES = {
         r"|arthrosis|osteoarth\w+|fractur\w+|traumatic|post-?\s?(?:treatment|radiation|operative"
         r"|surgical)|healing|benign|abscess\w*|colitis|esophagitis|thyroiditis|diverticulitis"
     ),
-    PHYSIOLOGIC: r"physiolog\w*|normal(?:ly)?|excret\w+|brown\s+(?:fat|adipose)\w*|expected",
+    # a size or an appearance that is normal says nothing of the uptake
+    PHYSIOLOGIC: (
+        r"physiolog\w*|normal(?:ly)?(?![\s-]+(?:in\s+)?(?:siz|appear|calib|morpholog|contour)\w+)"
+        r"|excret\w+|brown\s+(?:fat|adipose)\w*|expected"
+    ),
 }
 _PATTERNS = {name: re.compile(rf"\b(?:{words})\b", re.I) for name, words in _CLASSES.items()}
 _UNCERTAIN = re.compile(

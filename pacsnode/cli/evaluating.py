@@ -88,7 +88,12 @@ def evaluate(
         bool, typer.Option("--shifted", help="Phantoms of other bodies, scanners and words.")
     ] = False,
     mask_swap: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Also describe N pairs by each other's mask.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Also describe N pairs of one study, each by its own mask: are they told apart?",
+        ),
     ] = 0,
     metric: Annotated[
         list[str] | None,

@@ -48,6 +48,19 @@ def test_a_text_states_facts(text: str, known: tuple[str | None, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Intensely FDG avid normal-sized left axillary lymph node, suspicious for metastasis.",
+        "Left hilar node, normal in size, with intense uptake, suspicious for nodal metastasis.",
+        "Intense uptake in a normal-appearing bone, compatible with metastasis.",
+    ],
+)
+def test_a_normal_size_is_no_normal_uptake(text: str) -> None:
+    assert interpretation_in(text) == "malignant"
+    assert interpretation_in("Normal uptake in the myocardium.") == "physiologic"
+
+
+@pytest.mark.parametrize(
     ("text", "meant"),
     [
         ("No evidence of malignancy.", None),

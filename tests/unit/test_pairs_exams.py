@@ -194,6 +194,30 @@ def test_a_study_that_something_else_put_there_is_left_alone(exams: Path) -> Non
     assert not list((exams.parent / "out" / "exam-1").iterdir())
 
 
+def test_a_patient_is_of_one_split(exams: Path, tmp_path: Path) -> None:
+    """Of two examinations of one patient one is not learnt and the other judged."""
+    lines = "exam,report.txt,one,{}\nexam,report.txt,two,{}\n"
+    exams.write_text("folder,report,study,split\n" + lines.format("test", "train"))
+    (refused,) = run(exams)["refused"]
+    assert (refused["line"], refused["code"]) == (3, "splits-differ")
+    assert "that of line 2" in refused["sentence"]
+    assert {one.record.study_id for one in read_dataset(tmp_path / "out")} == {"one"}
+    exams.write_text("folder,report,study,split\n" + lines.format("test", "test"))
+    assert run(exams)["refused"] == []
+
+
+def test_examinations_that_name_nobody_are_not_one_patient(tmp_path: Path) -> None:
+    table = tmp_path / "exams.csv"
+    (tmp_path / "report.txt").write_text("No uptake.")
+    patients = set()
+    for study in ("one", "two"):
+        save(make_pet(study=study, PatientID=""), tmp_path / study)
+        save(make_ct(study=study, PatientID=""), tmp_path / study)
+        table.write_text(f"folder,report\n{study},report.txt\n")
+        patients.add(find_exam(listed_exams(table)[0]).patient)
+    assert len(patients) == 2
+
+
 def test_an_endpoint_that_fails_costs_one_examination(exams: Path) -> None:
     a_second(exams)
     (exams.parent / "report.txt").write_text("Lesion with SUV max 4.1.")  # no slice: it is asked
@@ -224,6 +248,7 @@ def test_of_several_series_none_is_guessed(exams: Path, tmp_path: Path) -> None:
         ("folder,report\nexam,\n", "Line 2 names no folder or no report"),
         ("folder,report,split\nexam,report.txt,dev\n", "Line 2: split"),
         ("folder,report,study\nexam,report.txt,../x\n", "Line 2: study"),
+        ("folder,report\nexam,report of 3,4.txt\n", "Line 2 has more cells"),
     ],
 )
 def test_a_table_that_is_none_is_refused(exams: Path, text: str, says: str) -> None:

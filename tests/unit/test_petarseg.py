@@ -21,6 +21,7 @@ FIRST = {
     "Exam_ID": "exam0001", "PET": "pet/1.nii.gz", "CT": "ct/1.nii.gz", "Label": "label/1a.nii.gz",
     "Region": "Chest", "Organ": "Lymph node", "Anatomic_Subsite": "left axilla", "SUVmax": "7.0",
     "Slice": "12", "Findings": "Intensely avid left axillary lymph node.", "Split": "val",
+    "mask_value": "",
 }  # fmt: skip
 
 
@@ -137,7 +138,8 @@ def test_a_table_that_changed_is_no_run_to_be_taken_up(
         ({"Label": "../table.csv"}, "unreadable"),
         ({"Label": ""}, "unreadable"),
         ({"PET": "/etc/passwd"}, "unreadable"),
-        ({"Split": "holdout"}, "no-such-split"),
+        ({"Split": "holdout", "Exam_ID": "exam0009"}, "no-such-split"),
+        ({"mask_value": "L1"}, "no-mask-value"),
     ],
 )
 def test_a_line_that_does_not_fit_says_why(
@@ -147,6 +149,17 @@ def test_a_line_that_does_not_fit_says_why(
     passed = [one for one in told if isinstance(one, Passed)]
     assert [(one.line, one.code) for one in passed] == [(2, code)]
     assert len(told) == 2
+
+
+def test_a_study_is_of_one_split(tmp_path: Path, images: Path) -> None:
+    """What is learnt of a study is not judged by another lesion of it."""
+    second = {"Label": "label/1b.nii.gz", "SUVmax": "5.04"}
+    told = list(read_petarseg(a_table(tmp_path, {}, {**second, "Split": ""}), images))
+    assert [one.record.split for one in told if isinstance(one, Example)] == ["validation"] * 2
+    told = list(read_petarseg(a_table(tmp_path, {}, {**second, "Split": "train"}), images))
+    assert [(one.line, one.code) for one in told if isinstance(one, Passed)] == [
+        (2, "splits-differ"), (3, "splits-differ"),
+    ]  # fmt: skip
 
 
 def test_a_mask_off_the_grid_is_passed(tmp_path: Path, images: Path) -> None:
