@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.sr.coding import Code
 from pydicom.uid import PositronEmissionTomographyImageStorage, generate_uid
 
 from engine.acquisition import SuvConversion
@@ -21,7 +22,8 @@ from engine.grounding.lasting import kept_with
 from engine.volume import ImageReference, Mask, Scan, Volume
 
 __all__ = [
-    "Example", "Record", "Regions", "lesions_of", "numbered_from_the_head", "numbers_of",
+    "Example", "Record", "Regions", "has_regions", "lesions_of", "numbered_from_the_head",
+    "numbers_of",
     "read_dataset", "read_records", "read_regions", "read_scan", "read_study", "studies_of",
     "write_example", "write_regions",
 ]  # fmt: skip
@@ -93,9 +95,15 @@ def read_scan(study: Path) -> Scan:
         for k, number in enumerate(numbers)
     )
     pet = _volume(values, pet_grid, "g/ml", slices, _uid(study.name, "pet"))
-    acquisition = plain_acquisition(told.get("tracer"))
+    code = told.get("tracer_code")
+    acquisition = plain_acquisition(told.get("tracer"), None if code is None else Code(*code))
     suv = SuvConversion(np.ones(grid.shape[0]), "bw", "the dataset holds SUV")
     return Scan(pet, _ct(study, frame), acquisition, suv)
+
+
+def has_regions(study: Path) -> bool:
+    """Whether a study's folder holds its anatomy."""
+    return bool(_told_of(study).get("regions"))
 
 
 def read_regions(study: Path) -> Regions | None:
@@ -248,6 +256,7 @@ def _write_study(study: Path, scan: Scan, ending: str) -> None:
     told: dict[str, Any] = {
         "version": VERSION,
         "tracer": tracer or (code.meaning if code else None),
+        "tracer_code": [code.value, code.scheme_designator, code.meaning] if code else None,
         "pet_sha256": _digest(scan.pet.values),
     }
     told["frame_of_reference_uid"] = scan.pet.grid.frame_of_reference_uid

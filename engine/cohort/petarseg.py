@@ -82,13 +82,14 @@ class Passed:
 
 
 def read_petarseg(
-    table: Path, images: Path, named: Mapping[str, str] | None = None, out: Path | None = None
-) -> Iterator[Example | Passed]:
+    table: Path, images: Path, named: Mapping[str, str] | None = None, out: Path | None = None,
+    tracer: str | None = None,
+) -> Iterator[Example | Passed]:  # fmt: skip
     """Every row as an example, or why not; rows of one PET together, one scan in memory.
 
     `named` gives the column of a field of COLUMNS. A lesion that the dataset `out` holds already is
-    passed before any image is opened. Raises Unreadable when a required column is not known: the
-    message lists those that are there.
+    passed before any image is opened. `tracer` is that of lines that state none. Raises Unreadable
+    when a required column is not known: the message lists those that are there.
     """
     rows = list(_named(list(_rows(table, named or {}))))
     for _, of_pet in groupby(
@@ -102,7 +103,7 @@ def read_petarseg(
             else:
                 left.append(row)
         if left:
-            yield from _of_one_pet(left, images)
+            yield from _of_one_pet(left, images, tracer)
 
 
 def columns_of(header: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
@@ -184,9 +185,11 @@ def _before(row: _Row, out: Path) -> Passed | None:
     )
 
 
-def _of_one_pet(rows: Sequence[_Row], images: Path) -> Iterator[Example | Passed]:
+def _of_one_pet(
+    rows: Sequence[_Row], images: Path, tracer: str | None
+) -> Iterator[Example | Passed]:
     try:
-        scan = _scan(rows[0].cells, images)
+        scan = _scan(rows[0].cells, images, tracer)
     except EngineError as exc:
         yield from (Passed(row.line, exc.code, str(exc)) for row in rows)
         return
@@ -197,7 +200,7 @@ def _of_one_pet(rows: Sequence[_Row], images: Path) -> Iterator[Example | Passed
             yield Passed(row.line, exc.code, str(exc))
 
 
-def _scan(row: Mapping[str, str], images: Path) -> Scan:
+def _scan(row: Mapping[str, str], images: Path, tracer: str | None) -> Scan:
     values, grid = read_array(_inside(images, row["pet"]))
     count = grid.shape[0]
     rises = grid.affine[2, 0] > 0
@@ -207,7 +210,7 @@ def _scan(row: Mapping[str, str], images: Path) -> Scan:
     pet = Volume(values.astype(np.float32), grid, "g/ml", slices, "")
     ct = _ct(row.get("ct", ""), images)
     suv = SuvConversion(np.ones(count), "bw", "the dataset holds SUV")
-    return Scan(pet, ct, plain_acquisition(row.get("tracer") or None), suv)
+    return Scan(pet, ct, plain_acquisition(row.get("tracer") or tracer), suv)
 
 
 def _ct(path: str, images: Path) -> Volume | None:

@@ -1,7 +1,7 @@
 """evaluate: a describer over a dataset, from its words to every figure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,7 +17,9 @@ from engine.evaluating.facts import Facts, facts_in, facts_of
 from engine.evaluating.learned import learned_scores, require
 from engine.evaluating.masking import masked
 from engine.evaluating.wording import Wording, wording_of
-from engine.finding import Describer, ModelIdentity
+from engine.finding import Describer, Description, ModelIdentity, Unable
+from engine.lesion import Lesion
+from engine.volume import Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Evaluation:
     rules: tuple[FactScore, ...]  # of the reference texts themselves: the most that is in reach
     efficacy: Efficacy
     chance: Chance
-    elapsed_s: float
+    elapsed_s: float  # of the describer's own work
 
     @property
     def studies(self) -> int:
@@ -75,14 +77,31 @@ def evaluate(
     """
     for name in metrics:
         require(name, metric_models)
-    started = perf_counter()
-    answers = []
-    for answer in answers_of(describer, examples):
+    timed, answers = _Timed(describer), []
+    for answer in answers_of(timed, examples):
         keep(answer)
         answers.append(answer)
         say(len(answers))
-    elapsed_s = perf_counter() - started
-    return judge(describer.identity, answers, elapsed_s, metrics, metric_models)
+    return judge(describer.identity, answers, timed.elapsed_s, metrics, metric_models)
+
+
+@dataclass(slots=True)
+class _Timed:
+    """A describer and how long it took, without the reading or making of what it is asked about."""
+
+    describer: Describer
+    elapsed_s: float = 0.0
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self.describer.identity
+
+    def describe(self, scan: Scan, lesions: Sequence[Lesion]) -> Sequence[Description | Unable]:
+        started = perf_counter()
+        try:
+            return self.describer.describe(scan, lesions)
+        finally:
+            self.elapsed_s += perf_counter() - started
 
 
 def judge(

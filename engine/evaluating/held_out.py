@@ -10,7 +10,7 @@ from itertools import count, islice
 from engine.cohort.dataset import Example
 from engine.cohort.world import WorldOptions, make_world_study
 
-FIRST_SEED = 9_000_000  # recipes of training that ship keep below 1,000,000
+FIRST_SEED = 9_000_000  # no recipe of training may reach them
 LESIONS = 500
 MAKERS = min(2, os.cpu_count() or 1)  # studies are made while earlier ones are described
 A_FEW = 30  # lesions that are not worth processes of their own

@@ -14,6 +14,7 @@ from engine.cohort.body_tissues import FDG, SHORT_NAMES
 from engine.cohort.world import WorldOptions
 from engine.cohort.world_position import FIELDS
 from engine.errors import EngineError
+from engine.evaluating.held_out import FIRST_SEED
 
 Ask = Literal["lesions", "regions"]
 Fact = Literal["site", "uptake"]  # of a lesion, asked beside its sentence
@@ -249,6 +250,12 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _keeps_apart(self) -> Self:
         phantoms = self.data.phantoms
+        if (
+            phantoms is not None
+            and max(phantoms.first_seed, self.held_out.first_seed + self.held_out.studies)
+            >= FIRST_SEED
+        ):
+            raise ValueError(f"seeds from {FIRST_SEED} on are for `pacsnode evaluate` alone")
         if phantoms is not None and phantoms.is_shifted is False:
             last = self.held_out.first_seed + self.held_out.studies
             if self.held_out.first_seed <= phantoms.first_seed < last:

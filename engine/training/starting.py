@@ -99,7 +99,7 @@ def _new_config(
     return {
         "architectures": ["LamedPhi3ForCausalLM"],
         "model_type": "lamed_phi3",
-        "demonstration": recipe.data.phantoms is not None,
+        "demonstration": _is_of_phantoms(recipe),
         "profile": recipe.model.profile,
         "image_channel": 1,
         "image_size": list(vision.image),
@@ -130,6 +130,14 @@ def _new_config(
         "eos_token_id": stop,
         "pad_token_id": stop,
     }
+
+
+def _is_of_phantoms(recipe: Recipe) -> bool:
+    """Whether what is learnt was made, here or by `pacsnode phantom` into a folder."""
+    source = recipe.data.source
+    return isinstance(source, Phantoms) or any(
+        record.source == "phantom" for record in read_records(source, "train")
+    )
 
 
 def _new_network(config: dict[str, Any], sizes: VisionSizes, seed: int) -> PetarNetwork:

@@ -4,6 +4,7 @@ What a batch holds depends on the recipe's seed and its place in the stream alon
 cut off goes on with the very examples it would have had.
 """
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from engine.errors import EngineError, UnusableCase
 from engine.petar.config import VisionConfig
 from engine.training.questions import Bundle, bundle_of
 from engine.training.recipe import Recipe, Stage
@@ -23,8 +25,10 @@ Picked = list[tuple[Bundle, int]]  # examples: a bundle and a row of it
 _BARREN = 20  # blocks without an example, one after another, before it is given up
 
 
-class NothingToLearn(ValueError):
+class NothingToLearn(UnusableCase):
     """No study gave an example that the network could see."""
+
+    code = "nothing-to-learn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,11 @@ class Place:
     done: int = 0
 
 
-class Bundles(Dataset[Bundle]):
-    """The examples of a study by its number; made in worker processes."""
+class Bundles(Dataset[Bundle | EngineError]):
+    """The examples of a study by its number; made in worker processes.
+
+    What is wrong with a study is handed over: raised there, it would come with a traceback as text.
+    """
 
     def __init__(
         self, studies: Studies, recipe: Recipe, stage: Stage, vision: VisionConfig
@@ -44,7 +51,13 @@ class Bundles(Dataset[Bundle]):
         self.studies, self.recipe, self.vision = studies, recipe, vision
         self.stage = stage
 
-    def __getitem__(self, number: int) -> Bundle:
+    def __getitem__(self, number: int) -> Bundle | EngineError:
+        try:
+            return self._made(number)
+        except EngineError as exc:
+            return exc
+
+    def _made(self, number: int) -> Bundle:
         rng = np.random.default_rng([self.recipe.run.seed, 3, number])
         study = self.studies.study(number)
         alone = self.recipe.data.regions_per_study
@@ -81,7 +94,7 @@ class Stream:
         made = iter(self._loader(self.place.block * run.block))
         block, done, barren = self.place.block, self.place.done, 0
         while True:
-            held = list(islice(made, run.block))
+            held = [_whole(one) for one in islice(made, run.block)]
             if not done:
                 for bundle in held:
                     self.skipped.update(bundle.skipped)
@@ -108,7 +121,7 @@ class Stream:
             batches += [[rows[at] for at in part] for part in parts]
         return batches
 
-    def _loader(self, first: int) -> DataLoader[Bundle]:
+    def _loader(self, first: int) -> DataLoader[Bundle | EngineError]:
         run = self.bundles.recipe.run
         several: dict[str, Any] = {}
         if run.workers:
@@ -116,6 +129,7 @@ class Stream:
                 "num_workers": run.workers,
                 "prefetch_factor": -(-run.block // run.workers) + 1,
                 "multiprocessing_context": "forkserver",  # torch's threads do not survive a fork
+                "worker_init_fn": _outlive_ctrl_c,
             }
         return DataLoader(
             self.bundles,
@@ -124,3 +138,14 @@ class Stream:
             generator=torch.Generator(),  # else it would draw from the run's own
             **several,
         )
+
+
+def _whole(made: Bundle | EngineError) -> Bundle:
+    if isinstance(made, EngineError):
+        raise made
+    return made
+
+
+def _outlive_ctrl_c(_: int) -> None:
+    """It reaches all processes of a terminal: the run still wants its examples, to save and end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

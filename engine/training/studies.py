@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.cohort.dataset import read_records, read_regions, read_study, studies_of
+from engine.cohort.dataset import has_regions, read_records, read_regions, read_study, studies_of
 from engine.cohort.record import Record
 from engine.cohort.world import WorldOptions, make_world_study, name_with_side
 from engine.errors import Unreadable
-from engine.training.recipe import Fact, Phantoms, Recipe
+from engine.training.recipe import BadRecipe, Fact, Phantoms, Recipe
 from engine.volume import Mask, Scan
 
 
@@ -101,12 +101,25 @@ def _described(record: Record, mask: Mask) -> Described:
 
 
 def studies_to_learn(recipe: Recipe) -> Studies:
-    """Where a recipe's examples come from. Raises Unreadable."""
+    """Where a recipe's examples come from. Raises BadRecipe, Unreadable."""
     source, held_out = recipe.data.source, recipe.held_out
+    _refuse_unanswerable(recipe)
     if isinstance(source, Phantoms):
         apart = range(held_out.first_seed, held_out.first_seed + held_out.studies)
         return PhantomStudies(source.options(), source.first_seed, apart)
     return FolderStudies(_with(source, "train"), "train", recipe.run.seed)
+
+
+def _refuse_unanswerable(recipe: Recipe) -> None:
+    folder = recipe.data.folder
+    if folder is None or any(has_regions(study) for study in _with(folder, "train")):
+        return
+    for stage in recipe.stage:
+        if set(stage.asks) == {"regions"}:
+            raise BadRecipe(
+                f"The stage {stage.name!r} asks of regions alone, and no study of {folder.name}"
+                " has any (regions.npz): leave the stage out, or ask of lesions in it"
+            )
 
 
 def studies_held_out(recipe: Recipe) -> list[Study]:

@@ -101,6 +101,14 @@ def petarseg(
             show_default=False,
         ),
     ] = None,
+    tracer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of lines that state none, FDG say: a model is asked of tracers it knows alone.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring in PETARSeg-11K, or another table of lesions with NIfTI images.
@@ -114,7 +122,7 @@ def petarseg(
 
     named = dict(_field(text) for text in column or ())
     counts: Counter[str] = Counter()
-    for one in read_petarseg(table, images, named, out):
+    for one in read_petarseg(table, images, named, out, tracer):
         if isinstance(one, Passed):
             counts[one.code] += 1
             if one.code != THERE_ALREADY:

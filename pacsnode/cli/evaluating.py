@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from pacsnode.cli.application import (
+    FAILED,
     WRONG,
     AsJson,
     Config,
@@ -144,6 +145,12 @@ def evaluate(
     else:
         console.print(_table(evaluations, swaps))
         console.print(f"Report, pictures, a row a lesion: {out}", markup=False, soft_wrap=True)
+    silent = [one for one in evaluations if one.silent == len(one.answers)]
+    for one in silent:
+        codes = ", ".join(f"{code} {count}" for code, count in one.reasons.items())
+        errors.print(f"{one.model.name} had words for no lesion: {codes}", markup=False)
+    if silent:
+        raise typer.Exit(FAILED)
 
 
 @reader_study.command()

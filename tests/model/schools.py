@@ -22,14 +22,16 @@ ORGANS = {
 GRADES = {"mild": 3.0, "intense": 9.0}
 
 
-def make_school(folder: Path, *, train: int = 12, validation: int = 4) -> Path:
-    """Write a dataset of these many studies."""
+def make_school(
+    folder: Path, *, train: int = 12, validation: int = 4, source: str = "", regions: bool = True
+) -> Path:
+    """Write a dataset of these many studies, their lesions of a source, with or without anatomy."""
     for at in range(train + validation):
-        _write(folder, at, "train" if at < train else "validation")
+        _write(folder, at, "train" if at < train else "validation", source, has_regions=regions)
     return folder
 
 
-def _write(folder: Path, seed: int, split: str) -> None:
+def _write(folder: Path, seed: int, split: str, source: str, *, has_regions: bool) -> None:
     rng = np.random.default_rng([seed, 77])
     affine = np.diag([3.0, 3.0, 3.0, 1.0])[:, [2, 1, 0, 3]]  # k along z, j along y, i along x
     grid = Grid(SHAPE, affine, "1.2.3")
@@ -63,11 +65,13 @@ def _write(folder: Path, seed: int, split: str) -> None:
         study_id=f"school-{seed:03d}", lesion_id="lesion-01", split=split, site=site,
         organ_group=None, region=None, laterality=side or None, uptake=grade,  # type: ignore[arg-type]
         interpretation=None,
+        source=source,
         text=f"{grade.capitalize()} FDG uptake in the {name} with SUV max of {GRADES[grade]:.1f}.",
     )  # fmt: skip
     write_example(folder, Example(record, scan, Mask(lesion, grid)))
     names = dict(enumerate(ORGANS, start=1))
-    write_regions(folder / record.study_id, regions, names, grid)
+    if has_regions:
+        write_regions(folder / record.study_id, regions, names, grid)
 
 
 def _ball(at: Any, middle: Any, radius: float) -> Any:

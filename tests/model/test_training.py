@@ -15,7 +15,10 @@ from engine.petar.checkpoint import load_checkpoint
 from engine.petar.inspection import inspect_folder
 from engine.training.lesson import visual_tokens
 from engine.training.progress import CannotGoOn
+from engine.training.recipe import BadRecipe
 from engine.training.run import Interrupted, Training, train
+from engine.training.starting import student_of
+from engine.training.studies import studies_to_learn
 from tests.model.checkpoints import make_checkpoint
 from tests.model.schools import make_school, recipe_of, stage_of
 
@@ -125,6 +128,22 @@ def test_the_folder_serves_and_computes_what_was_trained(school: Path, tmp_path:
             )
             logits.append(network.language(inputs_embeds=spliced).logits)
     torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=0)
+
+
+def test_made_studies_in_a_folder_make_a_demonstration_too(school: Path, tmp_path: Path) -> None:
+    made = make_school(tmp_path / "made", train=2, validation=1, source="phantom")
+    assert student_of(recipe_of(made)).config["demonstration"]
+    assert not student_of(recipe_of(school)).config["demonstration"]
+
+
+def test_a_stage_on_regions_that_no_study_has_is_refused(tmp_path: Path) -> None:
+    """Before a study is opened: at full size that takes hours."""
+    school = make_school(tmp_path / "school", train=2, validation=1, regions=False)
+    for pet in school.glob("*/pet.npz"):
+        pet.write_bytes(b"not opened")
+    with pytest.raises(BadRecipe, match="'regions' asks of regions alone"):
+        studies_to_learn(recipe_of(school))
+    studies_to_learn(recipe_of(school, stage=[stage_of(asks="lesions")]))
 
 
 def test_the_account_tells_how_and_names_no_place(schooled: Path, school: Path) -> None:

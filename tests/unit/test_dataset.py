@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.sr.codedict import codes
 
 from engine.cohort.dataset import (
     Example,
@@ -58,6 +59,18 @@ def an_example(lesion_id: str = "lesion-1", study_id: str = "study-1") -> Exampl
     voxels = np.zeros(SHAPE, np.bool_)
     voxels[2:4, 1:3, 1:3] = True
     return Example(a_record(study_id, lesion_id), scan, Mask(voxels, scan.pet.grid))
+
+
+def test_a_code_of_the_tracer_survives_the_folder(tmp_path: Path) -> None:
+    """A hospital that names its tracer `Solution` and codes it is understood from a folder too."""
+    example = an_example()
+    code = codes.SCT.FluorodeoxyglucoseF18
+    named = replace(example.scan.acquisition, tracer_name="Solution", tracer=code)
+    scan = replace(example.scan, acquisition=named)
+    write_example(tmp_path, replace(example, scan=scan))
+    (read,) = read_dataset(tmp_path)
+    assert read.scan.acquisition.tracer_name == "Solution"
+    assert read.scan.acquisition.tracer == code
 
 
 @pytest.mark.parametrize("ending", [".npz", ".nii.gz"])

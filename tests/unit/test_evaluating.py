@@ -2,14 +2,15 @@
 
 import csv
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from engine.cohort.dataset import read_dataset, write_example
+from engine.cohort.dataset import Example, read_dataset, write_example
 from engine.errors import ModelFault, UnusableCase
 from engine.evaluating.asking import answers_of
 from engine.evaluating.evaluation import Evaluation, evaluate, others
@@ -92,6 +93,18 @@ def test_a_study_is_asked_about_once_and_examples_are_read_lazily() -> None:
     answers = answers_of(Knowing(), watched())  # type: ignore[arg-type]
     next(answers)
     assert taken.count("study-2") == 0
+
+
+def test_the_time_is_the_describers_own() -> None:
+    """What it takes to read or to make the images is not its time."""
+    reading_s = 0.2
+
+    def slowly() -> Iterator[Example]:
+        for example in examples(1):
+            time.sleep(reading_s)
+            yield example
+
+    assert 0 < evaluate(Knowing(), slowly()).elapsed_s < reading_s
 
 
 def test_a_describer_that_loses_a_lesion_is_at_fault() -> None:

@@ -151,6 +151,13 @@ def test_a_line_that_does_not_fit_says_why(
     assert len(told) == 2
 
 
+def test_a_tracer_that_no_line_states_can_be_said(tmp_path: Path, images: Path) -> None:
+    for tracer in (None, "FDG"):
+        (one,) = read_petarseg(a_table(tmp_path, {}), images, tracer=tracer)
+        assert isinstance(one, Example)
+        assert one.scan.acquisition.tracer_name == tracer
+
+
 def test_a_study_is_of_one_split(tmp_path: Path, images: Path) -> None:
     """What is learnt of a study is not judged by another lesion of it."""
     second = {"Label": "label/1b.nii.gz", "SUVmax": "5.04"}

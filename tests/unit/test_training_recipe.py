@@ -105,6 +105,19 @@ def test_sizes_that_do_not_fit_are_refused(section: str, value: dict[str, Any], 
         Recipe.model_validate(whole)
 
 
+@pytest.mark.parametrize(
+    ("phantoms", "held_out"), [(9_000_000, 900_000), (0, 8_999_995), (9_500_000, 9_400_000)]
+)
+def test_no_recipe_learns_from_what_evaluate_judges_by(
+    tmp_path: Path, phantoms: int, held_out: int
+) -> None:
+    told = WHOLE.replace('folder = "dataset"', f"phantoms = {{ first_seed = {phantoms} }}")
+    told += f"[held_out]\nfirst_seed = {held_out}\n"
+    (tmp_path / "r.toml").write_text(told)
+    with pytest.raises(BadRecipe, match="for `pacsnode evaluate` alone"):
+        read_recipe(tmp_path / "r.toml")
+
+
 def test_the_command_ends_with_2_on_a_bad_recipe(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(WHOLE.replace("steps = 10", "steps = -1"))
     found = CliRunner().invoke(app, ["train", str(tmp_path / "bad.toml")])
