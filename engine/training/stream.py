@@ -5,10 +5,12 @@ cut off goes on with the very examples it would have had.
 """
 
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from multiprocessing import forkserver
 from typing import Any
 
 import numpy as np
@@ -91,6 +93,8 @@ class Stream:
 
     def __iter__(self) -> Iterator[tuple[Picked, Place]]:
         run = self.bundles.recipe.run
+        if run.workers:
+            _begin_deaf_to_ctrl_c()
         made = iter(self._loader(self.place.block * run.block))
         block, done, barren = self.place.block, self.place.done, 0
         while True:
@@ -129,7 +133,6 @@ class Stream:
                 "num_workers": run.workers,
                 "prefetch_factor": -(-run.block // run.workers) + 1,
                 "multiprocessing_context": "forkserver",  # torch's threads do not survive a fork
-                "worker_init_fn": _outlive_ctrl_c,
             }
         return DataLoader(
             self.bundles,
@@ -146,6 +149,15 @@ def _whole(made: Bundle | EngineError) -> Bundle:
     return made
 
 
-def _outlive_ctrl_c(_: int) -> None:
-    """It reaches all processes of a terminal: the run still wants its examples, to save and end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_deaf_to_ctrl_c() -> None:
+    """Start what starts the workers so that they all ignore it, from their first moment.
+
+    It reaches every process of a terminal, and a run that saves and ends still waits for examples.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other may set it
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)

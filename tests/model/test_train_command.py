@@ -15,8 +15,9 @@ from engine.errors import Unreadable
 from engine.training.recipe import read_recipe
 from engine.training.run import train as learn
 from tests.model.schools import make_school, recipe_of, stage_of
+from tests.peers import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # processes that import torch
 
 STAGE = stage_of(steps=12, batch=8)
 
@@ -61,6 +62,14 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def _group(leader: int) -> list[str]:
+    """The processes that a Ctrl-C reaches."""
+    listed = subprocess.run(
+        ["ps", "-e", "-o", "pgid="], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    return [one for one in listed.stdout.split() if int(one) == leader]
+
+
 def test_ctrl_c_saves_whatever_the_run_is_at_and_resume_ends_as_if_nothing_had_been(
     recipe: Path, tmp_path: Path
 ) -> None:
@@ -69,8 +78,10 @@ def test_ctrl_c_saves_whatever_the_run_is_at_and_resume_ends_as_if_nothing_had_b
     cut = train(recipe, tmp_path / "cut")
     assert cut.stdout is not None
     for line in cut.stdout:
-        if line.startswith("stage regions"):  # now the first block is made
+        if line.startswith("stage regions"):
             break
+    # itself, what hands out processes, what clears up behind them, and the one that makes examples
+    wait_until(lambda: len(_group(cut.pid)) == 4, what="the worker")
     os.killpg(cut.pid, signal.SIGINT)  # as a terminal does: every process of the group gets it
     code, _, err = ended(cut)
     assert code == 1
