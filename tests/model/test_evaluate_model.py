@@ -43,6 +43,23 @@ def test_a_model_is_judged_beside_the_template(tmp_path: Path) -> None:
     assert "| toy " in (tmp_path / "out" / "report.md").read_text("utf-8")
 
 
+def test_a_model_that_had_words_for_no_lesion_is_told_and_no_success(tmp_path: Path) -> None:
+    """A dataset that names no tracer would else end as a model that is always wrong."""
+    write_arrays(make_world_study(0), tmp_path / "data")
+    for study in (tmp_path / "data").glob("*/study.json"):
+        told = json.loads(study.read_text("utf-8"))
+        study.write_text(json.dumps(told | {"tracer": None, "tracer_code": None}), "utf-8")
+    model = make_checkpoint(tmp_path / "toy", says=SAYS)
+    ran = CliRunner().invoke(
+        app,
+        ["evaluate", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--model", str(model),
+         "--lesions", "2"],
+    )  # fmt: skip
+    assert ran.exit_code == 1
+    assert "toy had words for no lesion: untrained-tracer 2" in ran.stderr
+    assert (tmp_path / "out" / "report.md").is_file()
+
+
 def test_a_model_that_cannot_be_loaded_is_an_error_not_a_template(tmp_path: Path) -> None:
     write_arrays(make_world_study(0), tmp_path / "data")
     model = make_checkpoint(tmp_path / "toy")
