@@ -112,7 +112,7 @@ class Worker:
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
-        self._bookmark.write(self._watch.settled_cursor)  # whoever looks sees that work began
+        self._write_bookmark()  # whoever looks sees that work began
 
     def turn(self) -> None:
         """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
@@ -129,7 +129,7 @@ class Worker:
             if time.monotonic() - self._revived_s >= REVIVE_EVERY_S:
                 self._revived_s = time.monotonic()
                 self._reviver.look()
-                self._bookmark.write(self._watch.settled_cursor)
+                self._write_bookmark()
         except Exception as exc:  # noqa: BLE001 the worker's loop outlives whatever goes wrong in it
             log.event(
                 "worker-fault", level=logging.ERROR, error=exc, where=log.where(exc),
@@ -150,6 +150,9 @@ class Worker:
         if hangs(self._desk.describer, self._desk.settings.describe):
             log.event("model-hangs", level=logging.ERROR)
             end_hung_process()
+
+    def _write_bookmark(self) -> None:
+        self._bookmark.write(self._watch.settled_cursor, self._watch.looked_cursor)
 
     def _take_up_what_was_asked(self) -> None:
         """Act on what persons wrote into the journal since the last turn."""
@@ -174,7 +177,8 @@ class Worker:
         try:
             waits_for = decide(study, self._desk, self._watch.is_quiet)
             if study in self._changed:
-                self._watch.again(self._desk.archive.studies_with_masks_on(study))
+                masked = self._desk.archive.studies_with_masks_on(study)
+                self._watch.again(masked, caused_by=study)
             self._watch.looked_at(study, waits_for)
         except StorageError as exc:
             self._look_later(study, exc)
