@@ -180,31 +180,28 @@ class Worker:
                 masked = self._desk.archive.studies_with_masks_on(study)
                 self._watch.again(masked, caused_by=study)
             self._watch.looked_at(study, waits_for)
-        except StorageError as exc:
-            self._look_later(study, exc)
-            return
         except Exception as exc:  # noqa: BLE001 the worker's loop: one study must not stop the next
-            self._watch.looked_at(study)
-            self._write_defect(study, exc)
+            self._look_later(study, exc)
+            if not isinstance(exc, StorageError):
+                self._write_defect(study, exc)
+            return
         self._changed.discard(study)
         self._put_off.pop(study, None)
 
-    def _look_later(self, study: str, error: StorageError) -> None:
-        """Whatever the storage cannot do for one study, the others are looked at meanwhile."""
+    def _look_later(self, study: str, error: Exception) -> None:
+        """Whatever cannot be done for one study now, the others are looked at meanwhile."""
         self._put_off[study] += 1
         wait_s = self._desk.backoff.delay_s(self._put_off[study])
         self._watch.put_off(study, wait_s)
         log.event(
             "study-put-off", level=logging.ERROR, study_instance_uid=study, error=error,
-            where=log.where(error), reason=str(error), wait_s=wait_s,
+            where=log.where(error), wait_s=wait_s,
+            reason=str(error) if isinstance(error, StorageError) else None,
         )  # fmt: skip
 
     def _write_defect(self, study: str, error: Exception) -> None:
-        where = log.where(error)
-        log.event(
-            "study-fault", level=logging.ERROR, study_instance_uid=study, error=error, where=where
-        )
-        place = f"{type(error).__name__} at {where}"
+        """Say so where a person looks for the study; the same again is not written again."""
+        place = f"{type(error).__name__} at {log.where(error)}"
         journal.write(
             self._desk.archive, study, None, "failed", "defect",
             [f"The program failed while it looked at this study: {place}."],
