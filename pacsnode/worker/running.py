@@ -92,7 +92,7 @@ class Worker:
         self._put_off: Counter[str] = Counter()
         self._reviver = Reviver(desk)
         self._revived_s = self._asked_s = time.monotonic()
-        # what was asked before is found by where the masks stand, in `begin`
+        # what was asked before is found by the last lines of the masks, in `begin`
         self._asked_cursor, _ = desk.archive.decisions_since(0, ())
         self._to_take_up: list[Decision] = []
         self._awaited = desk.describer if isinstance(desk.describer, Awaited) else None
@@ -100,15 +100,16 @@ class Worker:
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
-        states = ("waiting", "ready", "running", "refused", "failed", "superseded")
-        latest = self._desk.archive.latest_decisions(states=states)
-        given_up = {line.mask_instance_uid for line in latest if journal.is_given_up(line)}
+        latest = self._desk.archive.latest_decisions()
+        masks = [line for line in latest if line.mask_instance_uid is not None]
+        given_up = {line.mask_instance_uid for line in masks if journal.is_given_up(line)}
         self._watch.again(
             line.study_instance_uid
             for line in latest
             if line.state in ("waiting", "ready", "running")
             or (line.state == "failed" and line.mask_instance_uid is None)
             or line.facts.get("later_mask") in given_up
+            or line.code in ASKED  # while nobody worked: a cancel lets an earlier version stand
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
