@@ -149,4 +149,6 @@ def _numbers(value: bytes, letter: str, little_endian: bool) -> Plain | None:
     if rest or not count:
         return None
     numbers = struct.unpack(f"{'<' if little_endian else '>'}{count}{letter}", value)
+    if not all(map(math.isfinite, numbers)):
+        return None
     return numbers[0] if count == 1 else numbers

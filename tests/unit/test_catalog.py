@@ -1,9 +1,11 @@
 """What is found again: studies, masks, candidates, changes, and the journal."""
 
+import struct
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from storage.archive import Archive
 from storage.catalog.gateway import _Ticket
 from storage.catalog.rows import Entry, microseconds, moment
+from storage.catalog.searching import OneOf, Search
 from storage.header import Queried
 from storage.records import Decision, Instance
 from tests.encoded import encoded
@@ -201,6 +204,20 @@ def test_changes_are_counted_once_and_in_order(archive: Archive) -> None:
         pet[0].StudyInstanceUID,
         later[0].StudyInstanceUID,
     )
+
+
+def test_a_number_that_is_none_breaks_no_search(archive: Archive) -> None:
+    body = encoded(make_ct(KVP="120")[0])
+    as_text, as_nan = (
+        b"\x18\x00\x60\x00DS\x04\x00120 ",
+        struct.pack("<HH2sHd", 0x18, 0x60, b"FD", 8, nan),
+    )
+    assert body.count(as_text) == 1
+    bad = archive.keep(body.replace(as_text, as_nan), transfer_syntax_uid=ExplicitVRLittleEndian)
+    assert "KVP" not in bad.instance.attributes
+    numbered = Search("instance", (OneOf("InstanceNumber", ("1",)),), limit=10)
+    found = archive.search(numbered)
+    assert len(found) == 1
 
 
 def test_one_bad_row_fails_none_of_those_that_share_its_commit(archive: Archive) -> None:
