@@ -31,6 +31,7 @@ from pacsnode.web_peer import ROOT, Answer, Conversation, by_status, conversatio
 OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
 TELLS_OF_EACH = frozenset({OK, ACCEPTED, BAD_REQUEST, CONFLICT})  # PS3.18 table 10.5.3-1
 WRONG = ("refused", "not now")
+SOURCE_APPLICATION_ENTITY_TITLE = 0x00020016
 SAY_ALREADY_THERE = frozenset({ALREADY_THERE, 0xB00E})  # the latter of Azure's DICOM service
 
 REFERENCED, FAILED = "00081199", "00081198"  # Referenced SOP Sequence, Failed SOP Sequence
@@ -87,11 +88,18 @@ def send(
 def _stored(
     files: Sequence[Outgoing], peer: Conversation, destination: WebDestination
 ) -> list["_Verdict"]:
-    answer = peer.store([dcmread(one.path) for one in files])
+    answer = peer.store([_bare(one.path) for one in files])
     if answer.status not in TELLS_OF_EACH:
         raise by_status(destination.url, answer.status, REFUSALS)
     told = _Told(answer)
     return [_judge(one, told, answer.status, peer, destination) for one in files]
+
+
+def _bare(path: Path) -> Dataset:
+    """A file to send, without what the archive notes in its group 0002: when and from whom."""
+    dataset = dcmread(path)
+    del dataset.file_meta[SOURCE_APPLICATION_ENTITY_TITLE:]  # and private information behind it
+    return dataset
 
 
 def _in_its_place(

@@ -29,12 +29,13 @@ REPORT = "Comprehensive 3D SR"
 Answered = Mapping[str, str]  # of one document: its UID, what became of it, the peer's reason
 
 
-def bring(order: DeliveryOrder, desk: Desk) -> Sent:
+def bring(order: DeliveryOrder, desk: Desk, *, rejected_broke_off: bool = False) -> Sent:
     """Send the documents in their order, and have the audit log told; never raises.
 
-    Sending again what was sent before is harmless: the same bytes under the same UID.
+    Sending again what was sent before is harmless: the same bytes under the same UID. With
+    `rejected_broke_off` the report that the order's note rejects may be there, untold.
     """
-    sent = _bring(order, desk)
+    sent = _bring(order, desk, rejected_broke_off)
     _have_told(order, sent, desk)
     return sent
 
@@ -54,7 +55,7 @@ def _have_told(order: DeliveryOrder, sent: Sent, desk: Desk) -> None:
     ))  # fmt: skip
 
 
-def _bring(order: DeliveryOrder, desk: Desk) -> Sent:
+def _bring(order: DeliveryOrder, desk: Desk, rejected_broke_off: bool) -> Sent:
     destination = desk.destination(order["destination"])
     if destination is None:
         fix = "Name it again in the settings and restart the node."
@@ -70,7 +71,9 @@ def _bring(order: DeliveryOrder, desk: Desk) -> Sent:
                 return _sent("parked", f"The archive does not hold the document {uid}.", fix)
             paths.append(instance.path)
         lines = desk.archive.decisions(order["study"])
-        withheld = withholding.reason_not_to_send(lines, order, destination.mode)
+        withheld = withholding.reason_not_to_send(
+            lines, order, destination.mode, rejected_broke_off=rejected_broke_off
+        )
         if withheld is not None:
             return _sent(withheld)
         for earlier in predecessors_of(paths[-1]):

@@ -29,7 +29,7 @@ from storage.records import Decision
 
 FORGET_AFTER = timedelta(days=30)
 FORGET_AT_ONCE = 100
-MANY_LESIONS = 200
+LONGEST_TRY_S = 7200.0  # to bring or to fetch: peers that fall silent time out long before
 
 # a report goes out after those before it: behind a delivered one nothing is left
 NOTHING_LEFT = ("delivered", "context", "cancelled")
@@ -158,10 +158,19 @@ class Reviver:
 
         Only a new process takes it up again.
         """
-        began_ms = (time.time() - 2 * self._desk.allowed_s(MANY_LESIONS)) * 1000
         pending = WorkflowStatusString.PENDING.value
-        running = DBOS.list_workflows(status=pending, load_input=False, load_output=False)
-        return any(job.dequeued_at is not None and job.dequeued_at < began_ms for job in running)
+        running = DBOS.list_workflows(status=pending, load_output=False)
+        now_s = time.time()
+        return any(
+            job.dequeued_at is not None and now_s - job.dequeued_at / 1000 > self._longest_s(job)
+            for job in running
+        )
+
+    def _longest_s(self, job: WorkflowStatus) -> float:
+        if job.name != "report" or job.input is None:
+            return LONGEST_TRY_S
+        order, _ = job.input["args"]
+        return 2 * self._desk.allowed_s(len(order["lesion_numbers"]))
 
     def _revive(self, job: WorkflowStatus) -> None:
         if job.input is None:

@@ -21,11 +21,12 @@ VOUCHED: Final = "vouched"  # fact: a person stands behind the document, so that
 
 
 def reason_not_to_send(
-    lines: Sequence[Decision], order: DeliveryOrder, mode: str
+    lines: Sequence[Decision], order: DeliveryOrder, mode: str, *, rejected_broke_off: bool = False
 ) -> Literal["held", "shadowed", "stopped", "cancelled"] | None:
     """What becomes of a delivery that is due, instead of sending; None where it goes out now.
 
-    `lines` are those of the study, `mode` is that of the destination today.
+    `lines` are those of the study, `mode` is that of the destination today. `rejected_broke_off`
+    says that a process died while it sent the report that this note rejects.
     """
     of_mask = [line for line in lines if line.mask_instance_uid == order["mask"]]
     name, seed = order["destination"], order["seed"]
@@ -33,7 +34,8 @@ def reason_not_to_send(
         return "cancelled"
     if is_rejected(of_mask, order["documents"][-1]):
         return "stopped"
-    if "rejects" in order and not _may_hold(of_mask, order["rejects"], name):
+    may_hold = rejected_broke_off or _may_hold(of_mask, order.get("rejects", ""), name)
+    if "rejects" in order and not may_hold:
         return "stopped"
     before = _codes(of_mask, seed, name)
     if mode == "shadow" or SHADOWED in before:

@@ -298,4 +298,16 @@ def make_documents(order: ReportOrder, tries: int) -> Made:
 @DBOS.step(name="bring_documents")
 def bring_documents(order: DeliveryOrder) -> Sent:
     """One try to deliver."""
-    return bring(order, at_desk())
+    return bring(order, at_desk(), rejected_broke_off=_rejected_broke_off(order))
+
+
+def _rejected_broke_off(order: DeliveryOrder) -> bool:
+    """Whether a process died with the report on its way that this note rejects: it may be there.
+
+    The journal cannot say so: what came of that try was never written.
+    """
+    if "rejects" not in order:
+        return False
+    prefix = delivery_prefix({**order, "documents": [order["rejects"]]})
+    tries = DBOS.list_workflows(workflow_id_prefix=prefix, load_input=False, load_output=False)
+    return any((job.recovery_attempts or 0) > 1 for job in tries)  # the first start counts too

@@ -63,7 +63,7 @@ class Readiness:
 
     def unread_since_s(self) -> float | None:
         """When the first object came that the worker has not looked at. Raises StorageError."""
-        first = self._archive.first_received_after(self._bookmark.read())
+        first = self._archive.first_received_after(self._bookmark.read_looked())
         return first.timestamp() if first is not None else None
 
     def _all(self) -> Iterator[Check]:

@@ -67,7 +67,12 @@ def _in_utf_8(path: str) -> str:
 
 
 def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:
-    if given.is_dir():
+    try:
+        is_folder = given.is_dir()
+    except OSError as exc:
+        yield _disk_fault(given, exc)
+        return
+    if is_folder:
         for path in _walk(given, out):
             if isinstance(path, NotRead):
                 yield path
@@ -84,7 +89,8 @@ def _files_under(given: Path, out: Path) -> Iterator[Source | NotRead]:
 
 
 def _walk(folder: Path, out: Path) -> Iterator[Path | NotRead]:
-    for here, folders, names in os.walk(folder):
+    not_listed: list[OSError] = []
+    for here, folders, names in os.walk(folder, onerror=not_listed.append):
         place = Path(here)
         inside = [place / name for name in sorted(folders) if (place / name).resolve() != out]
         apart = [one for each in inside if (one := _not_entered(each)) is not None]
@@ -93,6 +99,8 @@ def _walk(folder: Path, out: Path) -> Iterator[Path | NotRead]:
         folders[:] = [each.name for each in inside if str(each) not in left]
         for path in (place / name for name in sorted(names)):
             yield NotRead(str(path), "hidden", _HIDDEN) if path.name.startswith(".") else path
+    for error in not_listed:
+        yield _disk_fault(error.filename or folder, error)
 
 
 _HIDDEN = "has a name that begins with a dot"
@@ -101,7 +109,11 @@ _HIDDEN = "has a name that begins with a dot"
 def _not_entered(folder: Path) -> NotRead | None:
     if folder.name.startswith("."):
         return NotRead(str(folder), "hidden", _HIDDEN)
-    if folder.is_symlink():  # it may lead anywhere, back to where it lies too
+    try:
+        is_link = folder.is_symlink()
+    except OSError as exc:
+        return _disk_fault(folder, exc)
+    if is_link:  # it may lead anywhere, back to where it lies too
         return NotRead(
             str(folder), "linked-folder", "is a link to a folder: name the folder itself"
         )
@@ -109,10 +121,10 @@ def _not_entered(folder: Path) -> NotRead | None:
 
 
 def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
-    if not path.is_file():  # opening a pipe would wait for ever
-        yield NotRead(str(path), "unreadable", "is no regular file, or a link to nothing")
-        return
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            yield NotRead(str(path), "unreadable", "is no regular file, or a link to nothing")
+            return
         kind = kind_of_archive(path)
         if kind is None:
             yield Source(path.resolve(), str(path))
@@ -122,7 +134,11 @@ def _file(path: Path, out: Path) -> Iterator[Source | NotRead]:
     except BadArchive as exc:
         yield NotRead(str(path), "bad-archive", str(exc))
     except OSError as exc:
-        yield NotRead(str(path), "disk-fault", f"cannot be read: {exc.strerror}")
+        yield _disk_fault(path, exc)
+
+
+def _disk_fault(path: Path | str, error: OSError) -> NotRead:
+    return NotRead(str(path), "disk-fault", f"cannot be read: {error.strerror}")
 
 
 def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
@@ -146,7 +162,13 @@ def _listed_in(dicomdir: Path) -> Iterator[Source | NotRead]:
         path = root.joinpath(*parts).resolve()
         if not path.is_relative_to(root):
             yield NotRead(str(dicomdir), "unreadable", "refers to a file outside its own folder")
-        elif not path.is_file():
-            yield NotRead(str(path), "unreadable", "is named in the DICOMDIR and is not there")
-        else:
+            continue
+        try:
+            is_file = path.is_file()
+        except OSError as exc:
+            yield _disk_fault(path, exc)
+            continue
+        if is_file:
             yield Source(path, str(path))
+        else:
+            yield NotRead(str(path), "unreadable", "is named in the DICOMDIR and is not there")

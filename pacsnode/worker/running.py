@@ -92,7 +92,7 @@ class Worker:
         self._put_off: Counter[str] = Counter()
         self._reviver = Reviver(desk)
         self._revived_s = self._asked_s = time.monotonic()
-        # what was asked before is found by where the masks stand, in `begin`
+        # what was asked before is found by the last lines of the masks, in `begin`
         self._asked_cursor, _ = desk.archive.decisions_since(0, ())
         self._to_take_up: list[Decision] = []
         self._awaited = desk.describer if isinstance(desk.describer, Awaited) else None
@@ -100,19 +100,20 @@ class Worker:
 
     def begin(self) -> None:
         """Take up what an earlier process left."""
-        states = ("waiting", "ready", "running", "refused", "failed", "superseded")
-        latest = self._desk.archive.latest_decisions(states=states)
-        given_up = {line.mask_instance_uid for line in latest if journal.is_given_up(line)}
+        latest = self._desk.archive.latest_decisions()
+        masks = [line for line in latest if line.mask_instance_uid is not None]
+        given_up = {line.mask_instance_uid for line in masks if journal.is_given_up(line)}
         self._watch.again(
             line.study_instance_uid
             for line in latest
             if line.state in ("waiting", "ready", "running")
             or (line.state == "failed" and line.mask_instance_uid is None)
             or line.facts.get("later_mask") in given_up
+            or line.code in ASKED  # while nobody worked: a cancel lets an earlier version stand
         )
         take_up_deliveries(self._desk)
         self._reviver.look()
-        self._bookmark.write(self._watch.settled_cursor)  # whoever looks sees that work began
+        self._write_bookmark()  # whoever looks sees that work began
 
     def turn(self) -> None:
         """Look at studies that are due, and now and then at jobs that broke off. Never raises."""
@@ -129,7 +130,7 @@ class Worker:
             if time.monotonic() - self._revived_s >= REVIVE_EVERY_S:
                 self._revived_s = time.monotonic()
                 self._reviver.look()
-                self._bookmark.write(self._watch.settled_cursor)
+                self._write_bookmark()
         except Exception as exc:  # noqa: BLE001 the worker's loop outlives whatever goes wrong in it
             log.event(
                 "worker-fault", level=logging.ERROR, error=exc, where=log.where(exc),
@@ -150,6 +151,9 @@ class Worker:
         if hangs(self._desk.describer, self._desk.settings.describe):
             log.event("model-hangs", level=logging.ERROR)
             end_hung_process()
+
+    def _write_bookmark(self) -> None:
+        self._bookmark.write(self._watch.settled_cursor, self._watch.looked_cursor)
 
     def _take_up_what_was_asked(self) -> None:
         """Act on what persons wrote into the journal since the last turn."""
@@ -174,33 +178,31 @@ class Worker:
         try:
             waits_for = decide(study, self._desk, self._watch.is_quiet)
             if study in self._changed:
-                self._watch.again(self._desk.archive.studies_with_masks_on(study))
+                masked = self._desk.archive.studies_with_masks_on(study)
+                self._watch.again(masked, caused_by=study)
             self._watch.looked_at(study, waits_for)
-        except StorageError as exc:
-            self._look_later(study, exc)
-            return
         except Exception as exc:  # noqa: BLE001 the worker's loop: one study must not stop the next
-            self._watch.looked_at(study)
-            self._write_defect(study, exc)
+            self._look_later(study, exc)
+            if not isinstance(exc, StorageError):
+                self._write_defect(study, exc)
+            return
         self._changed.discard(study)
         self._put_off.pop(study, None)
 
-    def _look_later(self, study: str, error: StorageError) -> None:
-        """Whatever the storage cannot do for one study, the others are looked at meanwhile."""
+    def _look_later(self, study: str, error: Exception) -> None:
+        """Whatever cannot be done for one study now, the others are looked at meanwhile."""
         self._put_off[study] += 1
         wait_s = self._desk.backoff.delay_s(self._put_off[study])
         self._watch.put_off(study, wait_s)
         log.event(
             "study-put-off", level=logging.ERROR, study_instance_uid=study, error=error,
-            where=log.where(error), reason=str(error), wait_s=wait_s,
+            where=log.where(error), wait_s=wait_s,
+            reason=str(error) if isinstance(error, StorageError) else None,
         )  # fmt: skip
 
     def _write_defect(self, study: str, error: Exception) -> None:
-        where = log.where(error)
-        log.event(
-            "study-fault", level=logging.ERROR, study_instance_uid=study, error=error, where=where
-        )
-        place = f"{type(error).__name__} at {where}"
+        """Say so where a person looks for the study; the same again is not written again."""
+        place = f"{type(error).__name__} at {log.where(error)}"
         journal.write(
             self._desk.archive, study, None, "failed", "defect",
             [f"The program failed while it looked at this study: {place}."],

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from storage.archive import Archive
@@ -15,6 +15,12 @@ FETCH_SILENT_S = 300.0  # a fetch that brought nothing for so long brings no mor
 @dataclass(frozen=True, slots=True)
 class _Change:
     began_s: float  # monotonic
+    cursor_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    needs: frozenset[str]
     cursor_before: int
 
 
@@ -45,11 +51,17 @@ class Watch:
         self._polled = False
         self._last_s: dict[str, float] = {}
         self._changes: dict[str, _Change] = {}
-        self._waiting: dict[str, frozenset[str]] = {}
+        self._waiting: dict[str, _Wait] = {}
         self._not_before_s: dict[str, float] = {}
 
     @property
     def settled_cursor(self) -> int:
+        """Every change up to here was looked at, and waits for nothing any more."""
+        waits = (wait.cursor_before for wait in self._waiting.values())
+        return min(self.looked_cursor, min(waits, default=self._cursor))
+
+    @property
+    def looked_cursor(self) -> int:
         """Every change up to here was looked at."""
         before = (change.cursor_before for change in self._changes.values())
         return min(before, default=self._cursor)
@@ -61,20 +73,28 @@ class Watch:
             if self._polled:
                 self._last_s[study] = self._clock_s()
             self.again([study])
-            self.again(other for other, needs in self._waiting.items() if study in needs)
+            self.again(other for other, wait in self._waiting.items() if study in wait.needs)
         self._cursor = cursor
         self._polled = True
         return changed
 
-    def again(self, studies: Iterable[str]) -> None:
-        """Look at these studies as if they had changed; their quiet time goes on."""
+    def again(self, studies: Iterable[str], *, caused_by: str | None = None) -> None:
+        """Look at these studies as if they had changed; their quiet time goes on.
+
+        The change of another study that calls for it is settled only with them.
+        """
+        before = self._cursor if caused_by is None else self._cursor_before(caused_by)
         for study in studies:
-            self._changes.setdefault(study, _Change(self._clock_s(), self._cursor))
+            known = self._changes.get(study, _Change(self._clock_s(), before))
+            earliest = min(known.cursor_before, before)
+            self._changes[study] = replace(known, cursor_before=earliest)
 
     def due(self) -> tuple[str, ...]:
         """Studies to look at now; `looked_at` takes them off, `put_off` hides them for a while."""
         changed = [study for study in self._changes if self._has_settled(study)]
-        quiet = [study for study, needs in self._waiting.items() if all(map(self.is_quiet, needs))]
+        quiet = [
+            study for study, one in self._waiting.items() if all(map(self.is_quiet, one.needs))
+        ]
         now_s = self._clock_s()
         return tuple(
             study
@@ -89,11 +109,13 @@ class Watch:
 
     def looked_at(self, study: str, waits_for: Iterable[str] = ()) -> None:
         """The study was decided on; when it waits, look again once all of `waits_for` is quiet."""
+        # where the archive was before what it still waits with: a restart has to find it again
+        before = self._cursor_before(study)
         self._changes.pop(study, None)
         self._waiting.pop(study, None)
         self._not_before_s.pop(study, None)
         if needs := frozenset(waits_for):
-            self._waiting[study] = needs
+            self._waiting[study] = _Wait(needs, before)
 
     def is_quiet(self, study: str) -> bool:
         """Whether nothing came for the study for as long as the settings say.
@@ -104,6 +126,10 @@ class Watch:
         if still_s < self._quiet_s:
             return False
         return still_s >= FETCH_SILENT_S or study not in self._fetched()
+
+    def _cursor_before(self, study: str) -> int:
+        known = (self._changes.get(study), self._waiting.get(study))
+        return min((one.cursor_before for one in known if one is not None), default=self._cursor)
 
     def _has_settled(self, study: str) -> bool:
         if self._still_s(study) >= min(SETTLE_S, self._quiet_s):

@@ -7,7 +7,7 @@ from typing import Final
 
 from storage.archive.keeping import Keeper
 from storage.catalog import Catalog
-from storage.errors import DiskFault, Unkeepable
+from storage.errors import Exhausted, IndexFault, StorageError, StorageFull, Unkeepable
 from storage.files import Objects, Receipt, read_receipt
 
 LOG: Final = logging.getLogger("storage.archive")
@@ -26,14 +26,20 @@ def adopt_orphans(objects: Objects, catalog: Catalog, keeper: Keeper) -> Adoptio
     """Give every file without a row its row, in the order in which they came.
 
     The order matters only among files of one SOP Instance UID, all of which claim to be first.
+    A file that the program itself fails on is counted as unreadable: it must hold up no start.
+    Raises StorageFull, Exhausted, IndexFault: those are no file's fault.
     """
     orphans = set(objects.digests()) - catalog.digests()
     adopted = unreadable = 0
     for sha256 in sorted(orphans, key=lambda digest: _came(objects, digest)):
         try:
             keeper.adopt(sha256)
-        except (Unkeepable, DiskFault) as exc:
-            told = {"sha256": sha256, "reason": str(exc)}
+        except (StorageFull, Exhausted, IndexFault):
+            raise
+        except Exception as exc:  # noqa: BLE001 one file must not keep the others out
+            # another's words may quote what is in the file
+            reason = str(exc) if isinstance(exc, StorageError) else type(exc).__name__
+            told = {"sha256": sha256, "reason": reason}
             LOG.error("object-not-adopted", extra={"fields": told})
             unreadable += 1
         else:

@@ -312,13 +312,18 @@ class Catalog:
             with writing(self._database) as connection:
                 for ticket in batch:
                     ticket.in_the_way = self._insert(connection, ticket.entry)
-        except StorageError as exc:
-            for ticket in batch:
-                ticket.error = exc
         except BaseException as exc:
             for ticket in batch:
                 ticket.error = exc
-            raise
+            if not isinstance(exc, Exception):
+                raise
+            if not isinstance(exc, StorageError) and len(batch) > 1:
+                # a defect that one entry meets: those that came beside it must not fail with it
+                for ticket in batch:
+                    self._commit([ticket])
+        else:
+            for ticket in batch:
+                ticket.error = None
         finally:
             for ticket in batch:
                 ticket.done = True

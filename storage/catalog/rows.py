@@ -59,7 +59,10 @@ def row_of(entry: Entry, root: Path) -> dict[str, Any]:
         "is_image": entry.is_image,
         "referenced_series": json.dumps(instance.referenced_series),
         "extent_lps_mm": json.dumps(instance.extent_lps_mm) if instance.extent_lps_mm else None,
-        "attributes": json.dumps(instance.attributes, default=dict, separators=(",", ":")),
+        # NaN is no JSON: one row of it would break every search that reads it
+        "attributes": json.dumps(
+            instance.attributes, default=dict, separators=(",", ":"), allow_nan=False
+        ),
     }
 
 

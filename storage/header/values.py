@@ -117,6 +117,13 @@ def _decode(
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
+def _integer(number: str) -> int:
+    value = int(number)
+    if value.bit_length() > 63:  # PS3.5 6.2 allows 32 bits, some write more, the index holds 64
+        raise ValueError("beyond 64 bits")
+    return value
+
+
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
@@ -124,7 +131,7 @@ def _finite(number: str) -> float:
     return value
 
 
-NUMBER_STRINGS: Final[Mapping[str, Callable[[str], int | float]]] = {"IS": int, "DS": _finite}
+NUMBER_STRINGS: Final[Mapping[str, Callable[[str], int | float]]] = {"IS": _integer, "DS": _finite}
 
 
 def _numbers_of_text(parts: list[str], number: Callable[[str], int | float]) -> Plain | None:
@@ -142,4 +149,6 @@ def _numbers(value: bytes, letter: str, little_endian: bool) -> Plain | None:
     if rest or not count:
         return None
     numbers = struct.unpack(f"{'<' if little_endian else '>'}{count}{letter}", value)
+    if not all(map(math.isfinite, numbers)):
+        return None
     return numbers[0] if count == 1 else numbers

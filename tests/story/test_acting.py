@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from time import sleep
@@ -17,9 +18,13 @@ from engine.volume import Scan
 from pacsnode.access import ROLES, Person
 from pacsnode.acting import Actions, CannotAct
 from pacsnode.cli import app
+from pacsnode.jobs.bookmark import BOOKMARK, Bookmark
 from pacsnode.jobs.desk import Backoff
-from pacsnode.settings import Settings
+from pacsnode.settings import RoleRule, Settings
 from pacsnode.showing.studies import study_shown
+from pacsnode.worker import deciding
+from storage.archive import Archive
+from storage.archive.door import INDEX_FILE
 from tests.peers import Receiver
 from tests.story.small import (
     Site,
@@ -214,6 +219,49 @@ def test_a_requeue_reports_with_the_settings_of_today_and_once(tmp_path: Path) -
     assert predecessors(second) == [first]
     assert second.SeriesNumber == 77
     assert len(receiver.arrived) == 2
+
+
+def _read_to_the_end(here: Site) -> bool:
+    """Whether a worker that starts now looks at nothing because it came."""
+    bookmark = Bookmark(here.home / BOOKMARK, here.archive.root / INDEX_FILE)
+    return bookmark.read() == here.archive.changed_since(0)[0]
+
+
+def test_a_requeue_of_context_that_no_worker_saw_is_done_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    study = small_study("all context")
+    settings = settings_for(tmp_path, quiet_s=0.3)
+    rules = (RoleRule(label="Lesion", role="context"),)
+    assembly = settings.assembly.model_copy(update={"role_rules": rules})
+    with site(settings.model_copy(update={"assembly": assembly}), backoff=QUICK) as here:
+        here.send(study.everything)
+        here.work_until(lambda: here.state(study) == "context", what="the first look")
+        here.work_until(lambda: _read_to_the_end(here), what="the bookmark")
+    with Archive.open(tmp_path / "archive") as archive:
+        Actions(archive, settings).requeue(study.study_uid, JANE)
+    with site(settings, backoff=QUICK) as here:
+        here.work_until(lambda: here.state(study) == "reported", what="the report")
+
+
+def test_a_cancelled_later_version_that_no_worker_saw_gives_way_after_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small_study("earlier", ContentTime="110000")
+    later = deepcopy(study.seg)
+    later.SOPInstanceUID, later.SeriesInstanceUID = "2.25.97", "2.25.98"
+    later.ContentTime = "113000"
+    settings = settings_for(tmp_path, quiet_s=0.3)
+    with site(settings, backoff=QUICK) as here:
+        here.send(study.everything)
+        here.work_until(lambda: here.state(study) == "reported", what="the first report")
+        monkeypatch.setattr(deciding, "start_report", lambda _: None)  # it dies before it orders
+        here.send([later])
+        here.work_until(lambda: here.state(study) == "superseded", what="the later version")
+        here.work_until(lambda: _read_to_the_end(here), what="the bookmark")
+        Actions(here.archive, settings).cancel(study.study_uid, "2.25.97", JANE, "Not this one.")
+    with site(settings, backoff=QUICK) as here:
+        here.work_until(lambda: here.state(study) == "reported", what="the earlier version")
 
 
 def test_an_action_on_what_is_not_there_says_so(tmp_path: Path) -> None:

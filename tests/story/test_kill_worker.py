@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from pydicom.uid import Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage
 
 from pacsnode.access import ROLES, Person
 from pacsnode.acting import Actions
@@ -19,7 +20,7 @@ from pacsnode.settings import Assembly, Settings
 from storage.archive import Archive
 from storage.records import Decision
 from tests.makers import save
-from tests.peers import Receiver, free_port, storescu, wait_until
+from tests.peers import Arrived, Receiver, free_port, storescu, wait_until
 from tests.story.killed_worker import listening, worker_that_is_killed
 from tests.story.serve import port_of, serving
 from tests.story.small import SmallStudy, predecessors, reports_at, settings_for, small_study
@@ -243,3 +244,35 @@ def test_a_whole_node_killed_once_an_action_was_answered_does_it_after_a_restart
     (verified,) = (one for uid, one in reports_at(receiver).items() if uid != draft)
     assert verified.VerificationFlag == "VERIFIED"
     assert len(receiver.arrived) == 2
+
+
+def test_a_report_sent_by_a_worker_that_died_is_followed_by_the_note_that_rejects_it(
+    tmp_path: Path,
+) -> None:
+    armed = tmp_path / "armed"
+    armed.mkdir()
+    (armed / "sent").write_text("once\n", "ascii")
+    study = small_study("rejected in between")
+
+    def answer(one: Arrived) -> int:
+        if one.sop_class_uid == Comprehensive3DSRStorage:
+            (armed / "sending").write_text("hold\n", "ascii")  # the next try, after the death
+        return 0x0000
+
+    taken = (Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage)
+    with Receiver(answer, sop_class_uids=taken) as receiver:
+        settings = settings_for(tmp_path / "home", receiver, quiet_s=0.2)
+        with (
+            listening(settings) as (archive, port),
+            worker_that_is_killed(settings, armed) as ended,
+        ):
+            assert storescu(port, save(study.everything, tmp_path / "files")).returncode == 0
+            wait_until((armed / "sending").exists, within_s=60, what="the first try")
+            wait_until(lambda: _is_held(armed / "sending"), within_s=60, what="the next")
+            assert ended == [-signal.SIGKILL]
+            (sr,) = reports_at(receiver)
+            doctor = Person("Doe^Jane", ROLES, "password")
+            Actions(archive, settings).reject(sr, doctor, "Another patient's contour.")
+            (armed / "sending").unlink()
+            wait_until(lambda: len(receiver.arrived) == 2, within_s=60, what="the note")
+    assert receiver.arrived[-1].sop_class_uid == KeyObjectSelectionDocumentStorage

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from engine.describing.template import Template
 from engine.finding import Description
@@ -17,9 +18,10 @@ from engine.volume import Scan
 from pacsnode.errors import BadSettings, NodeError
 from pacsnode.jobs import journal, making
 from pacsnode.jobs.desk import Backoff, Desk
+from pacsnode.jobs.orders import ReportOrder
 from pacsnode.jobs.reviving import Reviver
 from pacsnode.node import Node
-from pacsnode.worker import running
+from pacsnode.worker import deciding, running
 from storage.errors import IndexFault, StorageFull
 from storage.records import Instance, Series
 from tests.peers import Receiver, free_port
@@ -232,6 +234,27 @@ def test_a_defect_in_one_study_leaves_the_others_alone(
     assert (line.state, line.code, line.mask_instance_uid) == ("failed", "defect", None)
     assert "ZeroDivisionError" in line.reasons[0]
     assert "Phantom" not in line.reasons[0]
+
+
+def test_an_order_that_the_job_file_cannot_take_is_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = deciding.start_report
+    full = [OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))]
+
+    def start_report(order: ReportOrder) -> None:
+        if full:
+            raise full.pop()
+        really(order)
+
+    monkeypatch.setattr(deciding, "start_report", start_report)
+    study = small_study("no room for jobs")
+    with site(settings_for(tmp_path, quiet_s=0.3), backoff=QUICK) as here:
+        here.send(study.everything)
+        here.work_until(lambda: here.state(study) == "reported", what="the report")
+        of_study = [line for line in here.archive.decisions(study.study_uid)
+                    if line.mask_instance_uid is None]  # fmt: skip
+    assert [line.code for line in of_study] == ["defect"]
 
 
 def test_a_study_whose_rows_cannot_be_read_is_put_off_and_the_others_are_done(

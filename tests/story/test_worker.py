@@ -91,6 +91,25 @@ def test_after_a_restart_a_late_slice_in_another_study_makes_a_revision(tmp_path
         assert predecessors(revision) == [first]
 
 
+def test_a_late_slice_that_waits_for_quiet_is_not_forgotten_by_a_restart(tmp_path: Path) -> None:
+    study = small_study("late and waiting")
+    with Receiver() as receiver:
+        settings = settings_for(tmp_path, receiver, quiet_s=0.3)
+        with site(settings, backoff=QUICK) as here:
+            here.send([*study.pet[:-1], *study.ct, study.seg])
+            here.work_until(lambda: here.state(study) == "delivered", what="the first report")
+            (first,) = reports_at(receiver)
+        patient = settings_for(tmp_path, receiver, quiet_s=3600)
+        with site(patient, backoff=QUICK) as here:
+            here.send(study.pet[-1:])
+            here.work_for(4)  # past the bookmark, looked at, and still waiting
+            assert here.state(study) == "delivered"
+        with site(settings, backoff=QUICK) as here:
+            here.work_until(lambda: len(reports_at(receiver)) == 2, what="the revision")
+        (revision,) = (one for uid, one in reports_at(receiver).items() if uid != first)
+        assert predecessors(revision) == [first]
+
+
 def test_a_later_version_of_a_mask_supersedes_the_earlier_one(tmp_path: Path) -> None:
     study = small_study("versions", ContentTime="110000")
     saved_again = make_seg(

@@ -245,6 +245,18 @@ def test_a_file_without_a_row_is_adopted_at_the_next_start(
         assert keep(archive, BODIES[0]).outcome == "same"
 
 
+def test_a_number_beyond_what_the_index_holds_is_none(tmp_path: Path) -> None:
+    body = encoded(make_pet(SeriesNumber="11111111111")[0])
+    body = body.replace(b"IS\x0c\x0011111111111 ", b"IS\x14\x00" + b"9" * 20)
+    with Archive.open(tmp_path) as archive:
+        assert keep(archive, body).outcome == "new"
+    (tmp_path / "index.sqlite").unlink()
+    with Archive.open(tmp_path) as archive:
+        found = archive.instance(SLICES[0].SOPInstanceUID)
+        assert found is not None
+        assert "SeriesNumber" not in found.attributes
+
+
 def test_a_damaged_file_is_not_adopted(tmp_path: Path) -> None:
     with Archive.open(tmp_path) as archive:
         path = keep(archive, BODIES[0]).instance.path

@@ -1,9 +1,11 @@
 """What is found again: studies, masks, candidates, changes, and the journal."""
 
+import struct
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from storage.archive import Archive
-from storage.catalog.rows import microseconds, moment
+from storage.catalog.gateway import _Ticket
+from storage.catalog.rows import Entry, microseconds, moment
+from storage.catalog.searching import OneOf, Search
+from storage.header import Queried
 from storage.records import Decision, Instance
 from tests.encoded import encoded
 from tests.makers import make_ct, make_pet, make_rtstruct, make_seg, uid
@@ -199,6 +204,40 @@ def test_changes_are_counted_once_and_in_order(archive: Archive) -> None:
         pet[0].StudyInstanceUID,
         later[0].StudyInstanceUID,
     )
+
+
+def test_a_number_that_is_none_breaks_no_search(archive: Archive) -> None:
+    body = encoded(make_ct(KVP="120")[0])
+    as_text, as_nan = (
+        b"\x18\x00\x60\x00DS\x04\x00120 ",
+        struct.pack("<HH2sHd", 0x18, 0x60, b"FD", 8, nan),
+    )
+    assert body.count(as_text) == 1
+    bad = archive.keep(body.replace(as_text, as_nan), transfer_syntax_uid=ExplicitVRLittleEndian)
+    assert "KVP" not in bad.instance.attributes
+    numbered = Search("instance", (OneOf("InstanceNumber", ("1",)),), limit=10)
+    found = archive.search(numbered)
+    assert len(found) == 1
+
+
+def test_one_bad_row_fails_none_of_those_that_share_its_commit(archive: Archive) -> None:
+    pattern, *_ = keep_all(archive, make_pet()[0])
+    first, bad, last = (
+        Entry(
+            replace(pattern, sha256=f"{number:064x}", sop_instance_uid=f"2.25.{number}"),
+            is_image=True,
+            queried=Queried({}, {"SeriesNumber": number}),
+        )
+        for number in (1, 10**20, 3)
+    )
+    tickets = [_Ticket(first), _Ticket(bad)]
+    archive._catalog._queue.extend(tickets)  # they came while another committed
+    assert archive._catalog.add(last) is None
+    assert [ticket.done for ticket in tickets] == [True, True]
+    assert tickets[0].error is None
+    assert isinstance(tickets[1].error, OverflowError)
+    found = [archive.instance(one.instance.sop_instance_uid) for one in (first, bad, last)]
+    assert [one is not None for one in found] == [True, False, True]
 
 
 def _decision(**changes: Any) -> Decision:

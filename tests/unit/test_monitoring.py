@@ -98,7 +98,7 @@ def test_objects_that_no_worker_looks_at_grow_old(archive: Archive, tmp_path: Pa
     time.sleep(0.2)
     assert numbers(archive, tmp_path)["pacsnode_queue_age_seconds", "arrived"] >= 0.2
     cursor, _ = archive.changed_since(0)
-    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(cursor)
+    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0, looked=cursor)
     assert numbers(archive, tmp_path)["pacsnode_queue_age_seconds", "arrived"] == 0
 
 
@@ -215,7 +215,7 @@ def test_readiness_names_what_is_missing(archive: Archive, tmp_path: Path) -> No
     worker = Worker()
     settings = settings_in(tmp_path)
     assert readiness(archive, settings, worker).keys() == {"worker"}  # it has not begun
-    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0)
+    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0, looked=0)
     assert readiness(archive, settings, worker) == {}
     worker.started_at_s = time.time() + 60
     assert "has not begun" in str(readiness(archive, settings, worker)["worker"])
@@ -227,7 +227,7 @@ def test_readiness_tells_for_an_hour_that_the_worker_was_started_anew(
     archive: Archive, tmp_path: Path
 ) -> None:
     worker, settings = Worker(), settings_in(tmp_path)
-    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0)
+    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0, looked=0)
     reasons = []
     for starts, ago_s in ((1, 60), (3, 60), (3, 3700)):
         worker.starts, worker.started_at_s = starts, time.time() - ago_s
@@ -242,7 +242,7 @@ def test_readiness_tells_for_an_hour_that_the_worker_was_started_anew(
 def test_readiness_tells_of_a_worker_that_hangs_and_of_a_full_disk(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "archive", reserve_bytes=1 << 60) as archive:
         path = tmp_path / BOOKMARK
-        Bookmark(path, archive.root / INDEX_FILE).write(0)
+        Bookmark(path, archive.root / INDEX_FILE).write(0, looked=0)
         os.utime(path, (time.time() - 500,) * 2)
         reasons = readiness(archive, settings_in(tmp_path), Worker())
         assert "no sign of life" in str(reasons["worker"])
@@ -252,7 +252,7 @@ def test_readiness_tells_of_a_worker_that_hangs_and_of_a_full_disk(tmp_path: Pat
 
 def test_readiness_tells_why_a_model_cannot_run(archive: Archive, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, describe={"describer": "petar", "model": tmp_path})
-    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0)
+    Bookmark(tmp_path / BOOKMARK, archive.root / INDEX_FILE).write(0, looked=0)
     assert "not loaded" in str(readiness(archive, settings, Worker())["model"])
     write_model_status(tmp_path, ModelStatus("waiting", "petar", "the folder is empty"))
     assert "the folder is empty" in str(readiness(archive, settings, Worker())["model"])

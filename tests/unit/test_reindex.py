@@ -15,7 +15,9 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from sqlalchemy import select
 
 from storage.archive import Archive, reindex
-from storage.records import Decision, Instance
+from storage.archive.keeping import Keeper
+from storage.errors import StorageFull
+from storage.records import Decision, Instance, Kept
 from storage.tables import instances, reading
 from tests.encoded import encoded
 from tests.makers import make_ct, make_pet, make_rtstruct, make_seg
@@ -159,6 +161,38 @@ def test_a_file_nobody_can_read_is_counted_and_left(filled: Path) -> None:
     assert counted["kept"] + counted["header-differs"] + counted["quarantined"] == 20
     assert cut.is_file()
     assert edited.read_bytes() == rotten
+
+
+def test_a_file_that_the_program_fails_on_is_counted_and_left(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guilty, *_ = sorted((filled / "objects").rglob("*.dcm"))
+    adopt = Keeper.adopt
+
+    def failing(keeper: Keeper, sha256: str) -> Kept:
+        if sha256 == guilty.stem:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return adopt(keeper, sha256)
+
+    monkeypatch.setattr(Keeper, "adopt", failing)  # no object is known that breaks it
+    counted = reindex(filled)
+    assert counted["unreadable"] == 1
+    assert counted["kept"] + counted["header-differs"] + counted["quarantined"] == 21
+    assert guilty.is_file()
+
+
+def test_a_full_disk_ends_a_rebuild(
+    filled: Path, before: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Kept:
+        raise StorageFull("No space for the index")
+
+    with monkeypatch.context() as filling:
+        filling.setattr(Keeper, "adopt", full)
+        with pytest.raises(StorageFull):
+            reindex(filled)
+    with Archive.open(filled) as archive:
+        assert _rows(archive) == before
 
 
 def test_an_interrupted_rebuild_can_be_repeated(filled: Path, before: list[dict[str, Any]]) -> None:

@@ -11,12 +11,14 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pacsnode.replay import unpacking
+from pacsnode.replay.run import Outcome
 from pacsnode.replay.sources import NotRead, Source, files_of
 from pacsnode.replay.unpacking import BadArchive, kind_of_archive, unpack
 from tests.conftest import find_peer
@@ -313,3 +315,50 @@ def test_pipes_and_links_to_nothing_are_told_and_waited_for_by_nobody(tmp_path: 
     (tmp_path / "in" / "link").symlink_to(tmp_path / "nowhere")
     found = _read([tmp_path / "in"], tmp_path)
     assert [type(one) for one in found] == [NotRead, NotRead]
+
+
+def test_a_folder_that_cannot_be_listed_fails_the_run(
+    objects: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ill = tmp_path / "in" / "ill"
+    ill.mkdir()
+    really = os.scandir
+
+    def scandir(path: str) -> Any:
+        if Path(path) == ill:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may list every folder
+    found = _read([tmp_path / "in"], tmp_path)
+    assert len(_contents(found)) == len(objects)
+    (fault,) = (one for one in found if isinstance(one, NotRead))
+    assert fault == NotRead(str(ill), "disk-fault", "cannot be read: Input/output error")
+    request: Any = None
+    outcome = Outcome(request, datetime.now(UTC))
+    outcome.files.pass_over(fault)
+    assert outcome.failed
+
+
+@pytest.mark.parametrize("asked", ["is_file", "is_symlink", "is_dir"])
+def test_what_cannot_be_looked_at_is_told_and_no_other_file_suffers(
+    objects: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    shut = tmp_path / "in" / "shut"
+    if asked == "is_file":
+        shut.write_bytes(b"")
+    else:
+        shut.mkdir()
+    really = getattr(Path, asked)
+
+    def denied(path: Path) -> Any:
+        if path == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return really(path)
+
+    monkeypatch.setattr(Path, asked, denied)  # root may look at every file
+    inputs = [shut, *objects] if asked == "is_dir" else [tmp_path / "in"]
+    found = _read(inputs, tmp_path)
+    assert len(_contents(found)) == len(objects)
+    told = [one for one in found if isinstance(one, NotRead)]
+    assert told == [NotRead(str(shut), "disk-fault", "cannot be read: Permission denied")]

@@ -197,3 +197,40 @@ def test_the_settled_cursor_never_passes_a_study_that_was_not_looked_at(
     assert due_after(again, clocks, 1) == ("a", "b")
     watch.looked_at("a")
     assert watch.settled_cursor == 2
+
+
+def test_a_change_that_waits_holds_the_cursor(archive: ChangingArchive, clocks: Clocks) -> None:
+    watch = watching(archive, clocks)
+    archive.arrive("a")
+    watch.poll()
+    watch.looked_at("a", waits_for=["a"])
+    assert (watch.settled_cursor, watch.looked_cursor) == (0, 1)
+    archive.arrive("b")
+    watch.poll()
+    watch.looked_at("b")
+    watch.looked_at("a", waits_for=["a"])  # again, for another reason
+    assert (watch.settled_cursor, watch.looked_cursor) == (0, 2)
+    again = watching(archive, clocks, cursor=watch.settled_cursor)
+    assert "a" in due_after(again, clocks, 1)
+    watch.looked_at("a")
+    assert watch.settled_cursor == 2
+
+
+def test_what_a_change_calls_for_holds_the_cursor_as_the_change_does(
+    archive: ChangingArchive, clocks: Clocks
+) -> None:
+    watch = watching(archive, clocks)
+    archive.arrive("images")
+    watch.poll()
+    watch.again(["masks"])  # looked at for another reason before
+    archive.arrive("other")
+    watch.poll()
+    watch.looked_at("other")
+    watch.again(["masks", "more masks"], caused_by="images")
+    watch.looked_at("images")
+    watch.looked_at("masks")
+    assert watch.settled_cursor == 0
+    watch.put_off("more masks", 10.0)
+    assert watch.settled_cursor == 0
+    watch.looked_at("more masks")
+    assert watch.settled_cursor == 2

@@ -1,6 +1,7 @@
 """STOW-RS to a real PACS, and to a server that answers what no real one can be made to."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,24 @@ def test_files_arrive_byte_for_byte_in_one_request(
     assert "Authorization" not in asked.headers
     bodies = [body_of(file, tmp_path) for file in asked.files]
     assert bodies == [encoded_dataset(path)[0] for path in paths]
+
+
+def test_what_the_archive_notes_in_a_file_stays_here(report_3d: Path, tmp_path: Path) -> None:
+    kept = dcmread(report_3d)
+    kept.file_meta.SourceApplicationEntityTitle = "SENDER"
+    kept.file_meta.PrivateInformationCreatorUID = "2.25.1"
+    kept.file_meta.PrivateInformation = b"a note"
+    kept.save_as(tmp_path / "kept.dcm", enforce_file_format=True)
+    with WebServer() as server:
+        send([tmp_path / "kept.dcm"], at(server.url))
+    (file,) = server.asked[0].files
+    sent = dcmread(BytesIO(file))
+    assert {element.keyword for element in sent.file_meta} == {
+        "FileMetaInformationGroupLength", "FileMetaInformationVersion", "MediaStorageSOPClassUID",
+        "MediaStorageSOPInstanceUID", "TransferSyntaxUID", "ImplementationClassUID",
+        "ImplementationVersionName",
+    }  # fmt: skip
+    assert body_of(file, tmp_path) == encoded_dataset(report_3d)[0]
 
 
 # one answer, judged instance by instance
