@@ -1,5 +1,6 @@
 """The gate before every page and resource: by which name, who, and with which token."""
 
+import asyncio
 import hmac
 import ipaddress
 import secrets
@@ -9,7 +10,7 @@ from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -107,8 +108,8 @@ class Gate:
             by_token = self._find_person(request, headers)
             if scope[PERSON] is None and path not in HEALTH:
                 _ask_for_login(request)
-            if request.method not in SAFE and not of_resource and not by_token:
-                receive = await self._checked(request)
+            if request.method not in SAFE and not of_resource:
+                receive = await self._checked(request, by_token=by_token)
         except Refused as refusal:
             await refusal.answer(scope, receive, send_with_headers)
             return
@@ -185,20 +186,43 @@ class Gate:
             )
         return hmac.digest(self._secret, key.encode(), sha256).hex() if key else ""
 
-    async def _checked(self, request: Request) -> Receive:
-        """The way to the body of a request whose token is right; reads that of a form."""
-        token, receive = request.headers.get("x-csrf-token"), request.receive
+    async def _checked(self, request: Request, *, by_token: bool) -> Receive:
+        """The way to the body of a request, which is here already; checks the token of a form."""
+        body = await self._whole(request)
+        if not by_token:
+            self._check_token(request, body)
+        return _again(body, request.receive)
+
+    async def _whole(self, request: Request) -> bytes:
+        """The body, which may be as large as a form is, and has to be here in time.
+
+        Whichever way the token came: an endpoint would wait for ever, for any number of bytes.
+        """
+        body, within_s = b"", self._web.network_timeout_s
+        try:
+            async with asyncio.timeout(within_s):
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > LARGEST_FORM:
+                        said = f"A body holds {LARGEST_FORM} bytes at most here"
+                        raise Refused(refusal(413, said))
+        except TimeoutError as exc:
+            said = f"The whole body did not come within {within_s:g} s"
+            raise Refused(refusal(408, said, {"Connection": "close"})) from exc
+        except ClientDisconnect as exc:
+            raise Refused(refusal(400, "The sender went away within the body")) from exc
+        return body
+
+    def _check_token(self, request: Request, body: bytes) -> None:
+        token = request.headers.get("x-csrf-token")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if token is None and kind == FORM:
-            body = await _whole(request)
             token = parse_qs(body.decode("utf-8", "replace")).get("csrf", [""])[-1]
-            receive = _again(body, request.receive)
         expected = request.scope[CSRF]
         if not expected or not hmac.compare_digest((token or "").encode(), expected.encode()):
             said = "The token of this form is missing or old: load the page again"
             is_seen = "text/html" in request.headers.get("accept", "")
             raise Refused((self._page if is_seen else _refused)(request, 403, said))
-        return receive
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -248,15 +272,6 @@ def _ask_for_login(request: Request) -> None:
         asked = quote(f"{path}?{request.url.query}" if request.url.query else path, safe="")
         raise Refused(RedirectResponse(f"{LOGIN}?next={asked}", 303))
     raise Refused(refusal(401, "Log in, or send a token", {"WWW-Authenticate": "Bearer"}))
-
-
-async def _whole(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_FORM:
-            raise Refused(refusal(413, f"A form holds {LARGEST_FORM} bytes at most"))
-    return body
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

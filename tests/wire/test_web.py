@@ -22,6 +22,7 @@ from tests.peers import LOOPBACK, Orthanc, wait_until
 from tests.story.serve import port_of
 from tests.story.serve import serving as a_whole_node
 from tests.wire.browser import Site, serving
+from tests.wire.visitor import tokens
 
 pytestmark = pytest.mark.wire
 
@@ -107,6 +108,21 @@ def test_who_brings_no_request_is_cut_off(
         kept_alive = site.raw(head + b"\r\n" + head)
         assert kept_alive.count(b"HTTP/1.1 200") == 1
         assert 0.9 < time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "piece"),
+    [
+        ("/login", "Content-Type: application/x-www-form-urlencoded", b"csrf="),
+        ("/api/studies/1.2/requeue", "Authorization: Bearer token-that-stores", b"{"),
+    ],
+)
+def test_who_is_silent_within_a_form_is_cut_off(
+    archive: Archive, tmp_path: Path, path: str, header: str, piece: bytes
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: 100\r\n\r\n"
+    with serving(archive, tmp_path, network_timeout_s=0.3, tokens=tokens()) as site:
+        assert site.raw(head.encode(), piece).startswith(b"HTTP/1.1 408")
 
 
 def test_a_port_in_use_is_bad_settings(archive: Archive, tmp_path: Path) -> None:
