@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacsnode.access.entrance import Entrance, NotAdmitted
-from pacsnode.access.guard import CSRF, PERSON
+from pacsnode.access.guard import AUDIT, CSRF, PERSON
 from pacsnode.access.person import LOCAL
 from pacsnode.access_section import is_loopback
 from pacsnode.web_section import ANY, Web
@@ -82,10 +82,11 @@ class Gate:
         self._form_cookie = f"{entrance.cookie}-form"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on with `person` and `csrf` in the scope."""
+        """Answer, or hand on with `person`, `csrf` and `audit` in the scope."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope[AUDIT] = self._entrance.audit  # an application mounted below has no state of this one
         path = scope["path"]
         of_resource = is_below(path, DICOM_WEB)
         headers = dict(OF_RESOURCES if of_resource else OF_PAGES)

@@ -63,6 +63,8 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
             log_in(visitor, "reader")
             csrf = visitor.get("/api/who").json()["csrf"]
             visitor.post("/api/verify", headers={"X-CSRF-Token": csrf})
+            for path in ("/api/studies/1.2/masks/1.3/cancel", "/studies/1.2/masks/1.3/cancel"):
+                assert visitor.post(path, data={"csrf": csrf}).status_code == 403
             visitor.post("/logout", data={"csrf": csrf_of(visitor)})
             for _ in range(3):
                 log_in(visitor, "doctor", "wrong")
@@ -81,7 +83,7 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
         (*LOGIN, "4", "unknown"),
         (*LOGIN, "4", "reader"),
         (*LOGIN, "0", "reader"),
-        ("110113", "110132", "8", "reader"),
+        *[("110113", "110132", "8", "reader")] * 3,
         ("110114", "110123", "0", "reader"),
         (*LOGIN, "4", "doctor"),
         (*LOGIN, "4", "doctor"),
@@ -93,9 +95,9 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
         (*LOGIN, "4", "unknown"),
     ]
     assert "canary" not in "".join(lines).lower()
-    assert all(str(one.SOPInstanceUID) in lines[8] for one in CT)
-    assert f'ParticipantObjectID="{STUDY}"' in lines[8]
-    assert 'NetworkAccessPointID="127.0.0.1"' in lines[8]
+    assert all(str(one.SOPInstanceUID) in lines[10] for one in CT)
+    assert f'ParticipantObjectID="{STUDY}"' in lines[10]
+    assert 'NetworkAccessPointID="127.0.0.1"' in lines[10]
 
 
 # syslog
