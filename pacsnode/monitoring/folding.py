@@ -123,7 +123,10 @@ class Fold:
             self.masks[before] -= 1
         if line.mask_instance_uid is not None:
             # a line about a mask says that its study could be looked at after all
-            self.failed.pop(hash((line.study_instance_uid, None)), None)
+            of_study = hash((line.study_instance_uid, None))
+            self.failed.pop(of_study, None)
+            if (fault := self._standing.pop(of_study, None)) is not None:
+                self.masks[fault] -= 1
         self.failed.pop(key, None)
         if line.state == "failed":
             self.failed[key] = study

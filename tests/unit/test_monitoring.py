@@ -117,6 +117,17 @@ def test_a_study_is_stuck_that_failed_or_waits_without_explanation(
     assert told["pacsnode_masks", "no-pet", "refused"] == 1
 
 
+def test_a_fault_of_a_study_counts_until_one_of_its_masks_has_a_line(
+    archive: Archive, tmp_path: Path
+) -> None:
+    write(archive, "failed", "defect", mask=None)
+    assert numbers(archive, tmp_path)["pacsnode_masks", "defect", "failed"] == 1
+    write(archive, "waiting", "waiting")
+    assert numbers(archive, tmp_path).get(("pacsnode_masks", "defect", "failed"), 0) == 0
+    write(archive, "failed", "defect", mask=None)
+    assert numbers(archive, tmp_path)["pacsnode_masks", "defect", "failed"] == 1
+
+
 def test_a_repeated_line_counts_once(archive: Archive, tmp_path: Path) -> None:
     """News of an earlier report is followed by the line that the mask stands at."""
     write(archive, "ready", "ready", 9, seed="a")
