@@ -155,13 +155,14 @@ class Fold:
         name = line.facts["destination"]
         key = hash((seed, name))
         outcome = OUTCOMES[line.code]
+        if outcome == "postponed":
+            self._owe(seed, name, line)  # also where it is repeated: cancelled in between, it waits
         if self._sent.get(key) == outcome:
             return  # repeated
         self._sent[key] = outcome
         told = self._names.of(name)
         self.deliveries[told, outcome] += 1
         if outcome == "postponed":
-            self._owe(seed, name, line)
             return
         self.owed.pop(key, None)
         if outcome == "delivered" and line.decided_at >= self._began:

@@ -167,6 +167,26 @@ def test_what_a_person_holds_or_cancels_waits_for_nothing_of_ours(
     assert told["pacsnode_deliveries_total", "cloud", "held"] == 1
 
 
+def test_a_report_that_waits_again_after_a_cancellation_is_counted_again(
+    archive: Archive, tmp_path: Path
+) -> None:
+    def waiting() -> float:
+        return numbers(archive, tmp_path).get(("pacsnode_deliveries_waiting", "pacs"), 0)
+
+    def postponed(ago_s: float) -> None:
+        told = {"seed": "a", "destination": "pacs", **PACS}
+        write(archive, "reported", "delivery-postponed", ago_s, **told)
+
+    write(archive, "reported", "reported", 4000, seed="a", **PACS)
+    postponed(3900)
+    assert waiting() == 1
+    write(archive, "cancelled", "cancelled", 3000)
+    assert waiting() == 0
+    write(archive, "reported", "retry-asked", 2000, seed="a", **PACS)
+    postponed(1000)
+    assert waiting() == 1
+
+
 def test_latency_is_counted_from_the_last_object_before_the_report(
     archive: Archive, tmp_path: Path
 ) -> None:
