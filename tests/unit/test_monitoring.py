@@ -11,13 +11,16 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pacsnode.intake import acceptance
 from pacsnode.jobs.bookmark import BOOKMARK, Bookmark
 from pacsnode.jobs.model_status import ModelStatus, write_model_status
+from pacsnode.monitoring.folding import OUTCOMES
 from pacsnode.monitoring.readiness import Readiness
 from pacsnode.monitoring.table import METRICS, SUFFIXES
 from pacsnode.monitoring.telling import Monitor, Node
 from pacsnode.settings import Settings
 from pacsnode.tallies import MOST_STRANGERS, FewNames, Tallies
+from pacsnode.web import storing
 from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
 from storage.records import CaseState, Decision
@@ -74,6 +77,22 @@ def write(
 ) -> None:
     at = datetime.now(UTC) - timedelta(seconds=ago_s)
     archive.write_down(Decision(STUDY, mask, cast(CaseState, state), code, (), at, facts))
+
+
+def test_what_is_known_beforehand_is_told_from_zero_on(archive: Archive, tmp_path: Path) -> None:
+    """An increase from nothing to one is none to Prometheus."""
+    told = numbers(archive, tmp_path)
+    for door, reasons in (("dimse", acceptance.REASONS), ("stow", storing.REASONS)):
+        for reason in reasons.values():
+            assert told["pacsnode_refusals_total", door, reason] == 0
+    for outcome in OUTCOMES.values():
+        assert told["pacsnode_deliveries_total", "pacs", outcome] == 0
+    for how in ("released", "aborted"):
+        assert told["pacsnode_associations_ended_total", how] == 0
+    page = (ROOT / "docs" / "reference" / "monitoring.md").read_text("utf-8")
+    row = next(line for line in page.splitlines() if "`pacsnode_associations_refused_" in line)
+    for reason in re.findall(r"`([a-z-]+)`", row):
+        assert told["pacsnode_associations_refused_total", reason] == 0
 
 
 def test_a_stage_is_as_old_as_its_oldest_mask_has_been_in_it(
