@@ -118,6 +118,8 @@ class Gate:
 
     def _believe_proxy(self, scope: Scope) -> None:
         """Behind a proxy: put the client it tells of in its place, and https."""
+        if scope.get("client"):
+            scope["client"] = (_unmapped(scope["client"][0]), scope["client"][1])
         if not self._web.behind_proxy:
             return
         nearest = address_of(Request(scope))
@@ -125,7 +127,7 @@ class Gate:
             raise Refused(refusal(403, "Reach this server through its proxy"))
         # some proxies add a line of their own below the client's
         told = ",".join(Request(scope).headers.getlist("x-forwarded-for"))
-        way = [part.strip() for part in told.split(",") if part.strip()]
+        way = [_unmapped(part.strip()) for part in told.split(",") if part.strip()]
         # from the right, each was told by the one before it: the first that is no proxy of ours
         client = next((part for part in reversed(way) if not self._is_proxy(part)), nearest)
         scope["client"] = (client[:64], 0)
@@ -245,6 +247,15 @@ def not_admitted(refused: NotAdmitted, headers: Mapping[str, str]) -> Response:
 def address_of(request: Request) -> str:
     """Where a request comes from."""
     return request.client.host if request.client is not None else ""
+
+
+def _unmapped(address: str) -> str:
+    """An IPv4 address as such, where a socket of both families tells it as ::ffff:a.b.c.d."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
 
 
 def is_below(path: str, root: str) -> bool:
