@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from typer.testing import CliRunner
 
 from pacsnode.cli import app
@@ -208,6 +208,31 @@ def test_quarantine_has_both_versions_and_names_no_patient(archive: Archive) -> 
     assert "PixelData" not in told
     assert "Secret" not in repr(shown)
     assert one_quarantined(archive, "f" * 64) is None
+
+
+def test_quarantine_shows_no_text_that_somebody_typed(archive: Archive) -> None:
+    def version(what: str, sex: str) -> Dataset:
+        changed = make_pet(PatientSex=sex)[0]
+        changed.ImageComments = changed.AdmissionID = changed.StationName = f"Canary {what}"
+        changed.private_block(0x0011, "ACME", create=True).add_new(1, "LO", f"Canary {what}")
+        changed.SeriesTime, changed.ImageType = f"1000{what}", ["ORIGINAL", "PRIMARY", f"T{what}"]
+        changed[0x00111002] = DataElement(0x00111002, "CS", f"CANARY {what}")
+        changed[0x00081010].VR = "CS"  # as its sender says; PS3.6 has SH
+        changed.PixelData = what.encode() * len(changed.PixelData[::2])
+        return changed
+
+    keep(archive, version("01", "F"))
+    keep(archive, version("02", "M"))
+    (shown,) = quarantine_shown(archive)
+    whole = one_quarantined(archive, shown.second.sha256)
+    assert whole is not None
+    assert "canary" not in repr(whole).lower()
+    told = {one.keyword: (one.first, one.second) for one in whole.differences}
+    for keyword in ("ImageComments", "AdmissionID", "StationName", "private attribute"):
+        assert told[keyword] == (WITHHELD, WITHHELD)
+    assert told["PatientSex"] == (WITHHELD, WITHHELD)
+    assert told["SeriesTime"] == ("100001", "100002")
+    assert "T02" in told["ImageType"][1]
 
 
 def test_a_destination_tells_its_last_success_and_why_it_last_failed(archive: Archive) -> None:
