@@ -121,8 +121,7 @@ def _of(ours: Dataset, theirs: Dataset) -> Iterator[Difference]:
         if one == other:
             continue
         keyword = keyword_for_tag(tag) or "private attribute"
-        there = [element for element in (one, other) if element is not None]
-        withheld = any(map(_may_tell_the_patient, there))
+        withheld = _may_tell_the_patient(one) or _may_tell_the_patient(other)
         yield Difference(
             tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
             keyword=keyword,
@@ -131,9 +130,11 @@ def _of(ours: Dataset, theirs: Dataset) -> Iterator[Difference]:
         )
 
 
-def _may_tell_the_patient(element: DataElement) -> bool:
+def _may_tell_the_patient(element: DataElement | None) -> bool:
     """By what PS3.6 says of the attribute, and only where it was sent as that; group 0010 is the
     patient's. Sequences and bulk are told by their number and size alone."""
+    if element is None:
+        return False
     if element.tag.group == 0x0010 or not keyword_for_tag(element.tag):
         return True
     known = frozenset(dictionary_VR(element.tag).split(" or "))
