@@ -2,6 +2,7 @@
 
 NodeError
   BadSettings         the settings cannot be used; exit code 2
+  Unavailable         the machine or network does not give now what the settings name (retryable)
   CannotAct           what a person asked for cannot be done where the study stands
   PeerFailed          a peer did not do its part now; another try may work (retryable)
     DeliveryFailed    a destination did not take an object now
@@ -9,7 +10,9 @@ NodeError
     DeliveryRejected  a destination refused for good; parked
 """
 
+import socket
 from collections.abc import Mapping, Sequence
+from errno import EADDRINUSE, EADDRNOTAVAIL
 from typing import ClassVar
 
 
@@ -21,6 +24,18 @@ class NodeError(Exception):
 
 class BadSettings(NodeError):
     """The settings cannot be used; the message names the key and what it may be."""
+
+
+class Unavailable(NodeError):
+    """An address, a port or a host name cannot be had now; time, or another, may mend it."""
+
+    retryable = True
+
+
+def cannot_bind(error: OSError, sentence: str) -> NodeError:
+    """What a failed bind is: bad settings, but where the port or address may be free later."""
+    may_pass = isinstance(error, socket.gaierror) or error.errno in (EADDRINUSE, EADDRNOTAVAIL)
+    return (Unavailable if may_pass else BadSettings)(sentence)
 
 
 class CannotAct(NodeError):

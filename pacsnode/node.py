@@ -66,7 +66,8 @@ class Node:
         return self._worker.pid
 
     def start(self) -> Address:
-        """Open the archive, listen, start the worker. Raises BadSettings, StorageError."""
+        """Open the archive, listen, start the worker. Raises BadSettings, Unavailable and
+        StorageError."""
         home = self._settings.home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         reserve_bytes = self._settings.listen.free_space_reserve_mb << 20

@@ -5,7 +5,7 @@ Plain numbers under labels; `pacsnode.monitoring` tells them to Prometheus.
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 STOW: Final = "stow"
@@ -74,7 +74,7 @@ class Tallies:
         with self._lock:
             self._add("associations_ended", (how,))
 
-    def all(self, name: str) -> Mapping[Labels, int]:
+    def all(self, name: str) -> dict[Labels, int]:
         """The counts of one name by their labels, as they are now."""
         with self._lock:
             return dict(self._counts.get(name, {}))

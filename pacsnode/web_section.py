@@ -80,7 +80,10 @@ class Web(BaseModel):
         default=16384, ge=1, description="Largest body of one store request, in MiB"
     )
     network_timeout_s: float = Field(
-        default=60, gt=0, description="Seconds without a byte of a body before it is given up"
+        default=60,
+        gt=0,
+        description="Seconds without a byte of a body before it is given up; that of a form or "
+        "of /api is whole within them",
     )
     ohif: Path | None = Field(
         default=None,

@@ -1,5 +1,6 @@
 """The gate before every page and resource: by which name, who, and with which token."""
 
+import asyncio
 import hmac
 import ipaddress
 import secrets
@@ -9,12 +10,12 @@ from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pacsnode.access.entrance import Entrance, NotAdmitted
-from pacsnode.access.guard import CSRF, PERSON
+from pacsnode.access.guard import AUDIT, CSRF, PERSON
 from pacsnode.access.person import LOCAL
 from pacsnode.access_section import is_loopback
 from pacsnode.web_section import ANY, Web
@@ -81,10 +82,11 @@ class Gate:
         self._form_cookie = f"{entrance.cookie}-form"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on with `person` and `csrf` in the scope."""
+        """Answer, or hand on with `person`, `csrf` and `audit` in the scope."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope[AUDIT] = self._entrance.audit  # an application mounted below has no state of this one
         path = scope["path"]
         of_resource = is_below(path, DICOM_WEB)
         headers = dict(OF_RESOURCES if of_resource else OF_PAGES)
@@ -107,8 +109,8 @@ class Gate:
             by_token = self._find_person(request, headers)
             if scope[PERSON] is None and path not in HEALTH:
                 _ask_for_login(request)
-            if request.method not in SAFE and not of_resource and not by_token:
-                receive = await self._checked(request)
+            if request.method not in SAFE and not of_resource:
+                receive = await self._checked(request, by_token=by_token)
         except Refused as refusal:
             await refusal.answer(scope, receive, send_with_headers)
             return
@@ -116,6 +118,8 @@ class Gate:
 
     def _believe_proxy(self, scope: Scope) -> None:
         """Behind a proxy: put the client it tells of in its place, and https."""
+        if scope.get("client"):
+            scope["client"] = (_unmapped(scope["client"][0]), scope["client"][1])
         if not self._web.behind_proxy:
             return
         nearest = address_of(Request(scope))
@@ -123,7 +127,7 @@ class Gate:
             raise Refused(refusal(403, "Reach this server through its proxy"))
         # some proxies add a line of their own below the client's
         told = ",".join(Request(scope).headers.getlist("x-forwarded-for"))
-        way = [part.strip() for part in told.split(",") if part.strip()]
+        way = [_unmapped(part.strip()) for part in told.split(",") if part.strip()]
         # from the right, each was told by the one before it: the first that is no proxy of ours
         client = next((part for part in reversed(way) if not self._is_proxy(part)), nearest)
         scope["client"] = (client[:64], 0)
@@ -185,20 +189,43 @@ class Gate:
             )
         return hmac.digest(self._secret, key.encode(), sha256).hex() if key else ""
 
-    async def _checked(self, request: Request) -> Receive:
-        """The way to the body of a request whose token is right; reads that of a form."""
-        token, receive = request.headers.get("x-csrf-token"), request.receive
+    async def _checked(self, request: Request, *, by_token: bool) -> Receive:
+        """The way to the body of a request, which is here already; checks the token of a form."""
+        body = await self._whole(request)
+        if not by_token:
+            self._check_token(request, body)
+        return _again(body, request.receive)
+
+    async def _whole(self, request: Request) -> bytes:
+        """The body, which may be as large as a form is, and has to be here in time.
+
+        Whichever way the token came: an endpoint would wait for ever, for any number of bytes.
+        """
+        body, within_s = b"", self._web.network_timeout_s
+        try:
+            async with asyncio.timeout(within_s):
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > LARGEST_FORM:
+                        said = f"A body holds {LARGEST_FORM} bytes at most here"
+                        raise Refused(refusal(413, said))
+        except TimeoutError as exc:
+            said = f"The whole body did not come within {within_s:g} s"
+            raise Refused(refusal(408, said, {"Connection": "close"})) from exc
+        except ClientDisconnect as exc:
+            raise Refused(refusal(400, "The sender went away within the body")) from exc
+        return body
+
+    def _check_token(self, request: Request, body: bytes) -> None:
+        token = request.headers.get("x-csrf-token")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if token is None and kind == FORM:
-            body = await _whole(request)
             token = parse_qs(body.decode("utf-8", "replace")).get("csrf", [""])[-1]
-            receive = _again(body, request.receive)
         expected = request.scope[CSRF]
         if not expected or not hmac.compare_digest((token or "").encode(), expected.encode()):
             said = "The token of this form is missing or old: load the page again"
             is_seen = "text/html" in request.headers.get("accept", "")
             raise Refused((self._page if is_seen else _refused)(request, 403, said))
-        return receive
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -220,6 +247,15 @@ def not_admitted(refused: NotAdmitted, headers: Mapping[str, str]) -> Response:
 def address_of(request: Request) -> str:
     """Where a request comes from."""
     return request.client.host if request.client is not None else ""
+
+
+def _unmapped(address: str) -> str:
+    """An IPv4 address as such, where a socket of both families tells it as ::ffff:a.b.c.d."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
 
 
 def is_below(path: str, root: str) -> bool:
@@ -248,15 +284,6 @@ def _ask_for_login(request: Request) -> None:
         asked = quote(f"{path}?{request.url.query}" if request.url.query else path, safe="")
         raise Refused(RedirectResponse(f"{LOGIN}?next={asked}", 303))
     raise Refused(refusal(401, "Log in, or send a token", {"WWW-Authenticate": "Bearer"}))
-
-
-async def _whole(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_FORM:
-            raise Refused(refusal(413, f"A form holds {LARGEST_FORM} bytes at most"))
-    return body
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

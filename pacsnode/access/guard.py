@@ -10,8 +10,11 @@ from pacsnode.access.person import Person, Role
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-PERSON: Final = "person"  # where the gate leaves both in a request's scope
+    from pacsnode.access.audit import Audit
+
+PERSON: Final = "person"  # where the gate leaves them in a request's scope
 CSRF: Final = "csrf"
+AUDIT: Final = "audit"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -60,13 +63,12 @@ def _check(arguments: tuple[Any, ...], named: dict[str, Any], role: Role) -> Non
     if person is None:
         _refuse(401, "Log in first")
     if role not in person.roles:
-        audit = getattr(request.app.state, "audit", None) if "app" in request.scope else None
-        if audit is not None:
-            address = request.client.host if request.client is not None else ""
-            audit.write(
-                "role-missing", person, outcome="failure", address=address,
-                reason=f"{request.method} {request.scope['path']} needs the role {role}",
-            )  # fmt: skip
+        audit: Audit = request.scope[AUDIT]
+        address = request.client.host if request.client is not None else ""
+        audit.write(
+            "role-missing", person, outcome="failure", address=address,
+            reason=f"{request.method} {request.scope['path']} needs the role {role}",
+        )  # fmt: skip
         _refuse(403, f"This needs the role {role!r}, which {person.name} does not have")
 
 

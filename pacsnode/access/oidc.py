@@ -10,6 +10,7 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,7 @@ TIMEOUT_S: Final = (5.0, 10.0)  # to connect; for an answer
 KEPT_S: Final = 3600.0  # metadata and keys
 FRESH_S = 60.0  # a key that nobody knows is looked for no more often
 LEEWAY_S: Final = 60  # between its clock and ours
+AWAY_S = 5.0  # one that could not be asked is not asked again so soon
 JOURNEY_S: Final = 600.0  # from our page to the issuer's and back
 MOST_JOURNEYS: Final = 1000
 LONGEST_NAME: Final = 64
@@ -55,6 +57,7 @@ class Journey:
     verifier: str
     onward: str
     began_s: float
+    address: str
 
 
 class Issuer:
@@ -66,13 +69,17 @@ class Issuer:
         self._journeys: dict[str, Journey] = {}
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
 
-    def send(self, browser: str, back: str, onward: str) -> str:
-        """Where to send a browser, known by the key in its cookie. Raises IssuerAway."""
+    def send(self, browser: str, back: str, onward: str, address: str) -> str:
+        """Where to send a browser, known by the key in its cookie, that asks from an address.
+
+        Raises IssuerAway.
+        """
         state = secrets.token_urlsafe(32)
         journey = Journey(
             _digest(browser), secrets.token_urlsafe(32), secrets.token_urlsafe(48), onward,
-            self._clock(),
+            self._clock(), address,
         )  # fmt: skip
         with self._session(back) as session:
             url, _ = session.create_authorization_url(
@@ -84,7 +91,10 @@ class Issuer:
             for old in [each for each, one in self._journeys.items() if one.began_s < over]:
                 del self._journeys[old]
             while len(self._journeys) >= MOST_JOURNEYS:
-                del self._journeys[next(iter(self._journeys))]
+                # of whoever began the most: a stranger ends no login but their own
+                most = Counter(one.address for one in self._journeys.values()).most_common(1)[0][0]
+                ends = next(each for each, one in self._journeys.items() if one.address == most)
+                del self._journeys[ends]
             self._journeys[state] = journey
         return str(url)
 
@@ -186,16 +196,15 @@ class Issuer:
         kept = self._kept.get(url)
         if kept is not None and self._clock() - kept[0] < oldest_s:
             return kept[1]
+        failed = self._failed.get(url)
+        if failed is not None and self._clock() - failed[0] < AWAY_S:
+            raise IssuerAway(failed[1])  # each try may hold a thread for seconds
         try:
-            answer = session.get(url, withhold_token=True, allow_redirects=False)
-            if answer.status_code != requests.codes.ok:
-                raise IssuerAway(f"The issuer answers {answer.status_code}: try again later")
-            told = answer.json()
-        except (OSError, ValueError) as exc:
-            raise IssuerAway("The issuer cannot be reached: try again later") from exc
-        if not isinstance(told, dict):
-            raise IssuerAway("The issuer answers what is no metadata: try again later")
-        check(told)
+            told = _asked(session, url)
+            check(told)
+        except IssuerAway as exc:
+            self._failed[url] = (self._clock(), str(exc))
+            raise
         self._kept[url] = (self._clock(), told)
         return told
 
@@ -224,6 +233,19 @@ class Issuer:
         if not found:
             raise IssuerAway("Our secret for the issuer cannot be read: see 'web.oidc'")
         return found
+
+
+def _asked(session: Any, url: str) -> dict[str, Any]:
+    try:
+        answer = session.get(url, withhold_token=True, allow_redirects=False)
+        if answer.status_code != requests.codes.ok:
+            raise IssuerAway(f"The issuer answers {answer.status_code}: try again later")
+        told = answer.json()
+    except (OSError, ValueError) as exc:
+        raise IssuerAway("The issuer cannot be reached: try again later") from exc
+    if not isinstance(told, dict):
+        raise IssuerAway("The issuer answers what is no metadata: try again later")
+    return told
 
 
 def _keys(told: Mapping[str, Any]) -> KeySet:

@@ -36,7 +36,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from pacsnode.errors import BadSettings
+from pacsnode.errors import BadSettings, Unavailable
 from pacsnode.settings import Listen, Peer
 from storage.errors import Mismatch, StorageError, Unkeepable
 
@@ -114,7 +114,8 @@ class Callers:
 
     @classmethod
     def from_peers(cls, peers: Sequence[Peer]) -> Self:
-        """Resolve host names once. Raises BadSettings where a name is not known."""
+        """Resolve host names once. Raises Unavailable where one is not known, BadSettings where
+        it cannot be a name."""
         return cls(tuple((peer.ae_title, _addresses(peer)) for peer in peers))
 
     def may_connect(self, address: str) -> bool:
@@ -139,7 +140,9 @@ def _addresses(peer: Peer) -> frozenset[str]:
     try:
         found = socket.getaddrinfo(peer.address, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        raise BadSettings(
+        # the name server may be away: a later start finds it
+        kind = Unavailable if isinstance(exc, OSError) else BadSettings
+        raise kind(
             f"Setting 'listen.peers': {peer.address!r} of {peer.ae_title} is neither an address "
             "nor a host name that resolves"
         ) from exc

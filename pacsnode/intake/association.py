@@ -23,7 +23,7 @@ from pynetdicom.transport import AssociationServer
 from pacsnode import log
 from pacsnode.access.audit import Audit
 from pacsnode.access.audit_message import Partner, Transfer
-from pacsnode.errors import BadSettings
+from pacsnode.errors import cannot_bind
 from pacsnode.intake import acceptance
 from pacsnode.intake.guard import Bounds, GuardedConnection
 from pacsnode.settings import Listen
@@ -75,7 +75,8 @@ class Listener:
         tallies: Tallies | None = None,
         audit: Audit | None = None,
     ) -> None:
-        """Raises BadSettings where the settings do not say who may send."""
+        """Raises BadSettings where the settings do not say who may send, Unavailable where a host
+        name of theirs does not resolve."""
         self._audit = audit
         self._archive = archive
         self._counted = tallies or Tallies()
@@ -106,7 +107,7 @@ class Listener:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Bind and listen. Raises BadSettings where the address cannot be bound."""
+        """Bind and listen. Raises BadSettings or Unavailable where the address cannot be bound."""
         _config.LOG_HANDLER_LEVEL = "none"  # pynetdicom would format every PDU for its debug log
         entity = AE(ae_title=self._listen.ae_title)
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -136,9 +137,10 @@ class Listener:
                 tallies=self._counted,
             )
         except OSError as exc:
-            raise BadSettings(
+            raise cannot_bind(
+                exc,
                 f"Cannot listen on {self._bind_to} port {self._listen.port}: {exc.strerror}; set "
-                "'listen.address' and 'listen.port' to what is free here"
+                "'listen.address' and 'listen.port' to what is free here",
             ) from exc
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)

@@ -123,7 +123,10 @@ class Fold:
             self.masks[before] -= 1
         if line.mask_instance_uid is not None:
             # a line about a mask says that its study could be looked at after all
-            self.failed.pop(hash((line.study_instance_uid, None)), None)
+            of_study = hash((line.study_instance_uid, None))
+            self.failed.pop(of_study, None)
+            if (fault := self._standing.pop(of_study, None)) is not None:
+                self.masks[fault] -= 1
         self.failed.pop(key, None)
         if line.state == "failed":
             self.failed[key] = study
@@ -152,13 +155,14 @@ class Fold:
         name = line.facts["destination"]
         key = hash((seed, name))
         outcome = OUTCOMES[line.code]
+        if outcome == "postponed":
+            self._owe(seed, name, line)  # also where it is repeated: cancelled in between, it waits
         if self._sent.get(key) == outcome:
             return  # repeated
         self._sent[key] = outcome
         told = self._names.of(name)
         self.deliveries[told, outcome] += 1
         if outcome == "postponed":
-            self._owe(seed, name, line)
             return
         self.owed.pop(key, None)
         if outcome == "delivered" and line.decided_at >= self._began:

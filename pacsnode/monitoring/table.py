@@ -3,6 +3,8 @@
 Dashboard, alert rules and docs/reference/monitoring.md are held against this table by tests.
 """
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
@@ -119,6 +121,21 @@ METRICS: Final = (
         "When the listener started, seconds since 1970",
     ),
 )  # fmt: skip
+
+# What is known beforehand is told from 0 on: an increase from nothing to one is none to Prometheus,
+# and an alert on it would miss the first.
+_BY_BOTH_DOORS: Final = ("out-of-resources", "mismatch", "cannot-understand")
+FROM_ZERO: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "pacsnode_refusals": (
+        *product(("dimse", "stow"), _BY_BOTH_DOORS),
+        ("stow", "class-not-supported"), ("stow", "syntax-not-supported"),
+    ),
+    "pacsnode_associations_refused": (
+        ("unknown-caller",), ("maximum-associations",), ("unknown-address",), ("address-limit",),
+        ("connection-limit",),
+    ),
+    "pacsnode_associations_ended": (("released",), ("aborted",)),
+}  # fmt: skip
 
 BY_NAME: Final = {metric.name: metric for metric in METRICS}
 SUFFIXES: Final[dict[Kind, tuple[str, ...]]] = {

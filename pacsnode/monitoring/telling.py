@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -25,9 +26,9 @@ from engine.describing.template import Template
 from pacsnode import __version__
 from pacsnode.jobs.describers import writes_with_a_model
 from pacsnode.jobs.model_status import read_model_status
-from pacsnode.monitoring.folding import Fold, Histogram
+from pacsnode.monitoring.folding import OUTCOMES, Fold, Histogram
 from pacsnode.monitoring.readiness import Check, Readiness, Worker
-from pacsnode.monitoring.table import BY_NAME, LATENCY_BUCKETS_S, Metric
+from pacsnode.monitoring.table import BY_NAME, FROM_ZERO, LATENCY_BUCKETS_S, Metric
 from pacsnode.settings import Settings
 from pacsnode.tallies import Labels, Tallies
 from storage.archive import Archive
@@ -121,7 +122,7 @@ class Monitor(Collector):
         yield "pacsnode_check", {(one.name,): int(one.passed) for one in checks}
         yield "pacsnode_ready", {(): int(all(one.passed for one in checks))}
         for name, tally in TALLIED.items():
-            yield name, self._node.tallies.all(tally)
+            yield name, dict.fromkeys(FROM_ZERO.get(name, ()), 0) | self._node.tallies.all(tally)
         if self._node.open_associations is not None:
             yield "pacsnode_associations_open", {(): self._node.open_associations()}
         if self._node.worker is not None:
@@ -155,8 +156,9 @@ class Monitor(Collector):
         yield "pacsnode_reports", {(): fold.reports}
         yield "pacsnode_lesions_described", {(): fold.lesions}
         yield "pacsnode_reporting_seconds", {(): fold.seconds}
-        yield "pacsnode_deliveries", Counter(fold.deliveries)
         named = {each.name: 0 for each in self._settings.destinations}
+        from_zero = dict.fromkeys(product(named, OUTCOMES.values()), 0)
+        yield "pacsnode_deliveries", from_zero | fold.deliveries
         waiting = named | Counter(one.destination for one in fold.owed.values())
         yield "pacsnode_deliveries_waiting", {(name,): n for name, n in waiting.items()}
         yield (

@@ -1,6 +1,7 @@
 """Quarantine: two objects of one UID side by side, attribute by attribute, without their pixels.
 
-What tells who the patient is shows as different, never as a value.
+What may tell who the patient is shows as different, never as a value: group 0010, private
+attributes, and whatever holds text that somebody may have typed.
 """
 
 import warnings
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pydicom import DataElement, Dataset, dcmread
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 
 from engine.reading.part10 import FOREIGN
 from storage.archive import Archive
@@ -20,7 +21,11 @@ from storage.records import Instance
 MOST_DIFFERENCES: Final = 200
 MOST_CHARACTERS: Final = 120
 ABSENT: Final = "absent"
-WITHHELD: Final = "not shown: it tells who the patient is"
+WITHHELD: Final = "not shown: it may tell who the patient is"
+# value representations (PS3.5 6.2) that hold no free text
+_SHOWN: Final = frozenset(
+    {"AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "SL", "SS", "SV", "TM", "UI", "UL", "US", "UV"}
+)
 _BULKY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _BEFORE_PIXELS: Final = 0x7FE00000
 
@@ -116,7 +121,7 @@ def _of(ours: Dataset, theirs: Dataset) -> Iterator[Difference]:
         if one == other:
             continue
         keyword = keyword_for_tag(tag) or "private attribute"
-        withheld = _tells_the_patient(tag, one, other)
+        withheld = _may_tell_the_patient(one) or _may_tell_the_patient(other)
         yield Difference(
             tag=f"({tag >> 16:04X},{tag & 0xFFFF:04X})",
             keyword=keyword,
@@ -125,9 +130,15 @@ def _of(ours: Dataset, theirs: Dataset) -> Iterator[Difference]:
         )
 
 
-def _tells_the_patient(tag: int, *elements: DataElement | None) -> bool:
-    """PS3.6: group 0010 is the patient's; a person's name anywhere may be."""
-    return tag >> 16 == 0x0010 or any(one is not None and one.VR == "PN" for one in elements)
+def _may_tell_the_patient(element: DataElement | None) -> bool:
+    """By what PS3.6 says of the attribute, and only where it was sent as that; group 0010 is the
+    patient's. Sequences and bulk are told by their number and size alone."""
+    if element is None:
+        return False
+    if element.tag.group == 0x0010 or not keyword_for_tag(element.tag):
+        return True
+    known = frozenset(dictionary_VR(element.tag).split(" or "))
+    return not (known <= _SHOWN | _BULKY | {"SQ"} and element.VR in known | {"UN"})
 
 
 def _said(element: DataElement | None, *, withheld: bool) -> str:

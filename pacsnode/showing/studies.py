@@ -125,7 +125,12 @@ def study_shown(
         by_mask.setdefault(line.mask_instance_uid, []).append(line)
     others = [mask for mask in by_mask if mask is not None and not _is_our_seg(archive, mask)]
     numbers = {mask: number for number, mask in enumerate(others, 1)}
-    last = [_last_line(about[-1]) for about in by_mask.values()]
+    # a line about a mask says that its study could be looked at after all
+    last = [
+        _last_line(about[-1])
+        for mask, about in by_mask.items()
+        if mask is not None or about[-1] is lines[-1]
+    ]
     received_at = study.last_received_at if study is not None else None
     quiet_since = (now or datetime.now(UTC)) - timedelta(seconds=quiet_s)
     return StudyShown(

@@ -67,7 +67,7 @@ def application(
     routes = _routes(told_of, telling)
     templates = Templates()
     page = page_application(archive, settings, Actions(archive, settings), audit, templates)
-    served = Starlette(
+    return Starlette(
         routes=[
             *Health(Monitor(archive, settings, node)).routes,
             CONFORMANCE_PAGE,
@@ -88,8 +88,6 @@ def application(
             Exception: _on_fault,
         },
     )
-    served.state.audit = audit
-    return served
 
 
 def _routes(resources: Iterable[Resource], telling: Telling) -> list[Route]:

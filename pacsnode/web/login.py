@@ -67,9 +67,10 @@ class LoginPage:
         browser = secrets.token_urlsafe(32)
         onward = local_path(request.query_params.get("next", ""))
         try:
-            answer = RedirectResponse(issuer.send(browser, _back(request), onward), 303)
+            way = issuer.send(browser, _back(request), onward, address_of(request))
         except IssuerAway as exc:
             return self._page(request, 503, said=str(exc), next=onward)
+        answer = RedirectResponse(way, 303)
         # Lax: the browser comes back by a link of the issuer's
         answer.set_cookie(
             self._journey_cookie, browser, max_age=int(JOURNEY_S), httponly=True, samesite="lax",

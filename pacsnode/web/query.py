@@ -18,6 +18,7 @@ MOST_RESULTS: Final = 10_000
 LONGEST_VALUE: Final = 1024  # characters; lists of UIDs may be as long as a request line
 EVERYTHING: Final = "all"
 PAGES: Final = frozenset(("limit", "offset", "fuzzymatching", "includefield"))
+OURS: Final = PAGES | {"accept"}
 
 _DATE: Final = re.compile(r"(\d{8})?(-)?(\d{8})?", re.ASCII)
 _TIME: Final = re.compile(r"(\d{2,6}(?:\.\d{1,6})?)?(-)?(\d{2,6}(?:\.\d{1,6})?)?", re.ASCII)
@@ -63,6 +64,12 @@ def read_query(
         is_fuzzy=_yes(pages, "fuzzymatching"),
         is_capped="limit" not in pages or limit > MOST_RESULTS,
     )
+
+
+def told_name(name: str) -> str:
+    """The name of a parameter, or the keyword it means; `?` for any other, which may be the rest
+    of a patient's name after a `&`."""
+    return name if name in OURS else _keyword(name) or "?"
 
 
 def _included(word: str) -> str:

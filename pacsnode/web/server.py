@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pacsnode import log
-from pacsnode.errors import BadSettings
+from pacsnode.errors import Unavailable, cannot_bind
 from pacsnode.monitoring.telling import Node
 from pacsnode.settings import Settings
 from pacsnode.web.answers import ROOT
@@ -82,7 +82,7 @@ class WebServer:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{ROOT}"
 
     def start(self) -> None:
-        """Bind and serve. Raises BadSettings where the address cannot be bound."""
+        """Bind and serve. Raises BadSettings or Unavailable where the address cannot be bound."""
         self._socket = _bound(self._web.address, self._web.port or 0)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._thread.start()
@@ -93,7 +93,7 @@ class WebServer:
             time.sleep(0.01)
         if not self._server.started:
             self.stop()
-            raise BadSettings("The web server did not start: see the log")
+            raise Unavailable("The web server did not start: see the log")
         host, port = self.address
         log.event("web-listening", address=host, port=port)
 
@@ -161,8 +161,9 @@ def _bound(address: str, port: int) -> socket.socket:
         bound.set_inheritable(False)
     except OSError as exc:
         bound.close()
-        raise BadSettings(
+        raise cannot_bind(
+            exc,
             f"Cannot serve the web on {address} port {port}: {exc.strerror}; set 'web.port' to "
-            "what is free here"
+            "what is free here",
         ) from exc
     return bound

@@ -14,6 +14,7 @@ from pacsnode.access.gate import address_of
 from pacsnode.access.guard import person_of
 from pacsnode.access.person import LOCAL
 from pacsnode.web.capabilities import Resource
+from pacsnode.web.query import told_name
 
 KEPT: Final = "kept"  # where the Store transaction leaves the (study, instance) it took
 
@@ -55,7 +56,8 @@ class Telling:
             for study, instances in studies.items():
                 self._audit.write("store", person, study=study, objects=instances, address=address)
         elif kind == "Search":
-            keys = "&".join(f"{name}=" for name in dict.fromkeys(request.query_params))
+            names = dict.fromkeys(map(told_name, request.query_params))
+            keys = "&".join(f"{name}=" for name in names)
             self._audit.write("query", person, query=f"{request.url.path}?{keys}", address=address)
         elif response.status_code < 400:
             action = "retrieve" if what == "Instances" else "access"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, insert, select, true
 
 from storage.catalog.rows import decision_of, decision_row
 from storage.records import Decision
@@ -25,14 +25,18 @@ class Journal:
         """Add a line; False where it says what the mask's last line says already.
 
         False, too, where it does not follow what is now the last line, whoever wrote that. A last
-        line that it yields to is repeated after it: it is still where the mask stands.
+        line that it yields to is repeated after it: it is still where the mask stands. The last
+        line before one about a whole study is that of the study, whichever mask it is about: a
+        fault that comes again after it is told again.
         """
         row = decision_row(decision)
         last = (
             select(decisions)
             .where(
                 decisions.c.study_instance_uid == decision.study_instance_uid,
-                decisions.c.mask_instance_uid.is_not_distinct_from(decision.mask_instance_uid),
+                true()
+                if decision.mask_instance_uid is None
+                else decisions.c.mask_instance_uid == decision.mask_instance_uid,
             )
             .order_by(decisions.c.id.desc())
             .limit(1)
@@ -43,7 +47,7 @@ class Journal:
                 return False
             if before is not None and all(
                 getattr(before, column) == row[column]
-                for column in ("state", "code", "reasons", "facts")
+                for column in ("mask_instance_uid", "state", "code", "reasons", "facts")
             ):
                 return False
             connection.execute(insert(decisions), row)

@@ -49,7 +49,10 @@ class LastLine:
 
 @dataclass(frozen=True, slots=True)
 class StandingStudy:
-    """A study and the last line on each of its masks; the greater `newest`, the later it came."""
+    """A study and the last line on each of its masks; the greater `newest`, the later it came.
+
+    A line about the study as a whole is among them until one about a mask comes after it.
+    """
 
     study_instance_uid: str
     newest: int
@@ -95,6 +98,13 @@ class Overview:
             .group_by(decisions.c.study_instance_uid, decisions.c.mask_instance_uid)
             .subquery()
         )
+        later = decisions.alias()
+        of_study = (
+            select(func.max(later.c.id))
+            .where(later.c.study_instance_uid == decisions.c.study_instance_uid)
+            .correlate(decisions)
+            .scalar_subquery()
+        )
         lines = (
             select(
                 decisions.c.study_instance_uid,
@@ -108,6 +118,7 @@ class Overview:
                 ).label("lines"),
             )
             .join(last, last.c.id == decisions.c.id)
+            .where(or_(decisions.c.mask_instance_uid.is_not(None), decisions.c.id == of_study))
             .group_by(decisions.c.study_instance_uid)
             .subquery()
         )

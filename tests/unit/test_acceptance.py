@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, UID_dictionary
 
-from pacsnode.errors import BadSettings
+from pacsnode.errors import BadSettings, Unavailable
 from pacsnode.intake import acceptance
 from pacsnode.intake.acceptance import Callers, bind_address, in_order, status_for, syntaxes_for
 from pacsnode.settings import Listen, Peer
@@ -145,8 +145,8 @@ def test_titles_and_addresses_of_different_peers_do_not_mix() -> None:
     assert not callers.may_send("A", "10.0.0.2")
 
 
-def test_a_peer_whose_host_name_is_unknown_is_bad_settings() -> None:
-    with pytest.raises(BadSettings, match="SCANNER"):
+def test_a_peer_whose_host_name_is_unknown_may_be_known_later() -> None:
+    with pytest.raises(Unavailable, match="SCANNER"):
         Callers.from_peers([Peer(ae_title="SCANNER", address="no such host")])
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pacsnode.access import LOCAL, Person, needs
+from pacsnode.access.audit import Audit
 from pacsnode.access.logins import MOST_OF_ONE_NAME, Logins
 from pacsnode.access.pace import MOST_KEPT, Pace
 from pacsnode.access.passwords import Cost, Passwords, hashed
@@ -194,7 +195,16 @@ def test_a_role_is_asked_of_plain_endpoints_and_of_coroutines() -> None:
             return request.scope["person"].name
 
     def asked_by(person: Person | None) -> Request:
-        return Request({"type": "http", "headers": [], "person": person})
+        return Request(
+            {
+                "type": "http",
+                "headers": [],
+                "method": "POST",
+                "path": "/",
+                "person": person,
+                "audit": Audit(),
+            }
+        )
 
     assert plain(asked_by(LOCAL)) == "local"
     with pytest.raises(HTTPException, match=r"403.*'verify', which anna does not have"):

@@ -11,13 +11,16 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pacsnode.intake import acceptance
 from pacsnode.jobs.bookmark import BOOKMARK, Bookmark
 from pacsnode.jobs.model_status import ModelStatus, write_model_status
+from pacsnode.monitoring.folding import OUTCOMES
 from pacsnode.monitoring.readiness import Readiness
 from pacsnode.monitoring.table import METRICS, SUFFIXES
 from pacsnode.monitoring.telling import Monitor, Node
 from pacsnode.settings import Settings
 from pacsnode.tallies import MOST_STRANGERS, FewNames, Tallies
+from pacsnode.web import storing
 from storage.archive import Archive
 from storage.archive.door import INDEX_FILE
 from storage.records import CaseState, Decision
@@ -76,6 +79,22 @@ def write(
     archive.write_down(Decision(STUDY, mask, cast(CaseState, state), code, (), at, facts))
 
 
+def test_what_is_known_beforehand_is_told_from_zero_on(archive: Archive, tmp_path: Path) -> None:
+    """An increase from nothing to one is none to Prometheus."""
+    told = numbers(archive, tmp_path)
+    for door, reasons in (("dimse", acceptance.REASONS), ("stow", storing.REASONS)):
+        for reason in reasons.values():
+            assert told["pacsnode_refusals_total", door, reason] == 0
+    for outcome in OUTCOMES.values():
+        assert told["pacsnode_deliveries_total", "pacs", outcome] == 0
+    for how in ("released", "aborted"):
+        assert told["pacsnode_associations_ended_total", how] == 0
+    page = (ROOT / "docs" / "reference" / "monitoring.md").read_text("utf-8")
+    row = next(line for line in page.splitlines() if "`pacsnode_associations_refused_" in line)
+    for reason in re.findall(r"`([a-z-]+)`", row):
+        assert told["pacsnode_associations_refused_total", reason] == 0
+
+
 def test_a_stage_is_as_old_as_its_oldest_mask_has_been_in_it(
     archive: Archive, tmp_path: Path
 ) -> None:
@@ -117,6 +136,17 @@ def test_a_study_is_stuck_that_failed_or_waits_without_explanation(
     assert told["pacsnode_masks", "no-pet", "refused"] == 1
 
 
+def test_a_fault_of_a_study_counts_until_one_of_its_masks_has_a_line(
+    archive: Archive, tmp_path: Path
+) -> None:
+    write(archive, "failed", "defect", mask=None)
+    assert numbers(archive, tmp_path)["pacsnode_masks", "defect", "failed"] == 1
+    write(archive, "waiting", "waiting")
+    assert numbers(archive, tmp_path).get(("pacsnode_masks", "defect", "failed"), 0) == 0
+    write(archive, "failed", "defect", mask=None)
+    assert numbers(archive, tmp_path)["pacsnode_masks", "defect", "failed"] == 1
+
+
 def test_a_repeated_line_counts_once(archive: Archive, tmp_path: Path) -> None:
     """News of an earlier report is followed by the line that the mask stands at."""
     write(archive, "ready", "ready", 9, seed="a")
@@ -154,6 +184,26 @@ def test_what_a_person_holds_or_cancels_waits_for_nothing_of_ours(
     assert told["pacsnode_queue_length", "delivering"] == 0
     assert told["pacsnode_studies_stuck", "delivering"] == 0
     assert told["pacsnode_deliveries_total", "cloud", "held"] == 1
+
+
+def test_a_report_that_waits_again_after_a_cancellation_is_counted_again(
+    archive: Archive, tmp_path: Path
+) -> None:
+    def waiting() -> float:
+        return numbers(archive, tmp_path).get(("pacsnode_deliveries_waiting", "pacs"), 0)
+
+    def postponed(ago_s: float) -> None:
+        told = {"seed": "a", "destination": "pacs", **PACS}
+        write(archive, "reported", "delivery-postponed", ago_s, **told)
+
+    write(archive, "reported", "reported", 4000, seed="a", **PACS)
+    postponed(3900)
+    assert waiting() == 1
+    write(archive, "cancelled", "cancelled", 3000)
+    assert waiting() == 0
+    write(archive, "reported", "retry-asked", 2000, seed="a", **PACS)
+    postponed(1000)
+    assert waiting() == 1
 
 
 def test_latency_is_counted_from_the_last_object_before_the_report(

@@ -1,13 +1,16 @@
 """What people are shown, out of an archive and its journal."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from typer.testing import CliRunner
 
+from pacsnode.cli import app
 from pacsnode.settings import Settings
 from pacsnode.showing.destinations import destinations_shown
 from pacsnode.showing.in_force import HIDDEN, settings_shown
@@ -38,7 +41,7 @@ def keep(archive: Archive, *datasets: Dataset) -> None:
 def decide(
     archive: Archive,
     study: str,
-    mask: str,
+    mask: str | None,
     state: CaseState,
     code: str,
     *reasons: str,
@@ -84,6 +87,34 @@ def test_the_worklist_says_where_studies_stand_and_follows_the_journal(archive: 
     assert page.counts == {"all": 2, "attention": 1, "progress": 0, "delivered": 0, "other": 1}
     decide(archive, study, "1.3", "delivered", "delivered")
     assert lists.page(Asked(), LATER).counts["delivered"] == 1
+
+
+def test_a_fault_of_a_study_is_over_once_one_of_its_masks_has_a_later_line(
+    archive: Archive,
+) -> None:
+    one = pet_of("one", "A")
+    keep(archive, one)
+    home, study = archive.root.parent, str(one.StudyInstanceUID)
+
+    def told() -> tuple[str, str, int, list[Any]]:
+        ran = CliRunner().invoke(app, ["status", "--home", str(home), "--json"])
+        status = json.loads(ran.stdout)
+        page = Worklists(archive, quiet_s=60).page(Asked(), LATER)
+        shown = study_shown(archive, study, 60, LATER)
+        assert shown is not None
+        attention = page.counts["attention"]
+        return page.entries[0].state.key, shown.state.key, attention, status["attention"]
+
+    decide(archive, study, "1.2", "waiting", "waiting")
+    decide(archive, study, None, "failed", "defect", "The program failed.")
+    *keys, attention, lines = told()
+    assert (keys, attention, len(lines)) == (["failed", "failed"], 1, 1)
+    decide(archive, study, "1.2", "ready", "ready")
+    decide(archive, study, "1.2", "reported", "reported")
+    decide(archive, study, "1.2", "delivered", "delivered")
+    assert told() == ("delivered", "delivered", 0, [])
+    decide(archive, study, None, "failed", "defect", "The program failed.")
+    assert told()[0] == "failed"
 
 
 def test_a_page_past_the_last_is_the_last(
@@ -177,6 +208,31 @@ def test_quarantine_has_both_versions_and_names_no_patient(archive: Archive) -> 
     assert "PixelData" not in told
     assert "Secret" not in repr(shown)
     assert one_quarantined(archive, "f" * 64) is None
+
+
+def test_quarantine_shows_no_text_that_somebody_typed(archive: Archive) -> None:
+    def version(what: str, sex: str) -> Dataset:
+        changed = make_pet(PatientSex=sex)[0]
+        changed.ImageComments = changed.AdmissionID = changed.StationName = f"Canary {what}"
+        changed.private_block(0x0011, "ACME", create=True).add_new(1, "LO", f"Canary {what}")
+        changed.SeriesTime, changed.ImageType = f"1000{what}", ["ORIGINAL", "PRIMARY", f"T{what}"]
+        changed[0x00111002] = DataElement(0x00111002, "CS", f"CANARY {what}")
+        changed[0x00081010].VR = "CS"  # as its sender says; PS3.6 has SH
+        changed.PixelData = what.encode() * len(changed.PixelData[::2])
+        return changed
+
+    keep(archive, version("01", "F"))
+    keep(archive, version("02", "M"))
+    (shown,) = quarantine_shown(archive)
+    whole = one_quarantined(archive, shown.second.sha256)
+    assert whole is not None
+    assert "canary" not in repr(whole).lower()
+    told = {one.keyword: (one.first, one.second) for one in whole.differences}
+    for keyword in ("ImageComments", "AdmissionID", "StationName", "private attribute"):
+        assert told[keyword] == (WITHHELD, WITHHELD)
+    assert told["PatientSex"] == (WITHHELD, WITHHELD)
+    assert told["SeriesTime"] == ("100001", "100002")
+    assert "T02" in told["ImageType"][1]
 
 
 def test_a_destination_tells_its_last_success_and_why_it_last_failed(archive: Archive) -> None:

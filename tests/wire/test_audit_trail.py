@@ -1,5 +1,6 @@
 """What the audit log hears over HTTP, and how it reaches a syslog server over TLS."""
 
+import base64
 import logging
 import socket
 import ssl
@@ -52,6 +53,12 @@ def told(line: str) -> tuple[str, ...]:
     return (*codes, str(event.get("EventOutcomeIndicator")), str(person.get("UserID")))
 
 
+def queries(lines: list[str]) -> list[str]:
+    """What was searched by, which is in the messages as base64."""
+    found = (ElementTree.fromstring(one).iter("ParticipantObjectQuery") for one in lines)  # noqa: S314
+    return [base64.b64decode(one.text or "").decode() for each in found for one in each]
+
+
 def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
     for one in CT:
         one.PatientName, one.PatientID = "Canary^Patient", "CANARY-ID"
@@ -63,6 +70,8 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
             log_in(visitor, "reader")
             csrf = visitor.get("/api/who").json()["csrf"]
             visitor.post("/api/verify", headers={"X-CSRF-Token": csrf})
+            for path in ("/api/studies/1.2/masks/1.3/cancel", "/studies/1.2/masks/1.3/cancel"):
+                assert visitor.post(path, data={"csrf": csrf}).status_code == 403
             visitor.post("/logout", data={"csrf": csrf_of(visitor)})
             for _ in range(3):
                 log_in(visitor, "doctor", "wrong")
@@ -70,6 +79,7 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
         with site.machine("storing") as machine:
             machine.post("/dicom-web/studies", content=body, headers={"Content-Type": RELATED})
             assert machine.get("/dicom-web/studies?PatientName=Canary*&limit=3").json()
+            machine.get("/dicom-web/studies?PatientName=O&Canary^Patient&00100020=7&limit=3")
             for path in ("", "/metadata", "/metadata", "/thumbnail"):
                 assert machine.get(f"/dicom-web/studies/{STUDY}{path}").status_code == 200
             machine.get("/dicom-web/studies/1.2.3/metadata")
@@ -81,21 +91,23 @@ def test_every_deed_is_told_and_no_patient(tmp_path: Path) -> None:
         (*LOGIN, "4", "unknown"),
         (*LOGIN, "4", "reader"),
         (*LOGIN, "0", "reader"),
-        ("110113", "110132", "8", "reader"),
+        *[("110113", "110132", "8", "reader")] * 3,
         ("110114", "110123", "0", "reader"),
         (*LOGIN, "4", "doctor"),
         (*LOGIN, "4", "doctor"),
         ("110113", "login-barred", "8", "doctor"),
         ("110104", "0", "storing"),
         ("110112", "0", "storing"),
+        ("110112", "0", "storing"),
         ("110104", "0", "storing"),
         ("110103", "0", "storing"),
         (*LOGIN, "4", "unknown"),
     ]
-    assert "canary" not in "".join(lines).lower()
-    assert all(str(one.SOPInstanceUID) in lines[8] for one in CT)
-    assert f'ParticipantObjectID="{STUDY}"' in lines[8]
-    assert 'NetworkAccessPointID="127.0.0.1"' in lines[8]
+    assert "canary" not in "".join([*lines, *queries(lines)]).lower()
+    assert queries(lines)[-1] == "/dicom-web/studies?PatientName=&?=&PatientID=&limit="
+    assert all(str(one.SOPInstanceUID) in lines[10] for one in CT)
+    assert f'ParticipantObjectID="{STUDY}"' in lines[10]
+    assert 'NetworkAccessPointID="127.0.0.1"' in lines[10]
 
 
 # syslog

@@ -3,14 +3,16 @@
 import socket
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from pacsnode.errors import BadSettings
+from pacsnode.errors import BadSettings, Unavailable
 from pacsnode.intake.association import Listener
 from pacsnode.settings import Listen
 from storage.archive import Archive
 from tests.peers import LOOPBACK, echoscu
+from tests.story.serve import serving
 from tests.wire.node import Node, listening
 from tests.wire.sender import Rejected, Sender, pdu
 
@@ -84,9 +86,21 @@ def test_without_peers_only_loopback_is_bound(node: Node, archive: Archive) -> N
         Listener(archive, Listen(address="0.0.0.0", port=0))  # noqa: S104
 
 
-def test_a_port_in_use_is_bad_settings(node: Node, archive: Archive) -> None:
-    with pytest.raises(BadSettings, match=r"listen\.port"):
+def test_a_port_in_use_may_be_free_later(node: Node, archive: Archive) -> None:
+    with pytest.raises(Unavailable, match=r"listen\.port"):
         Listener(archive, Listen(port=node.port)).start()
+
+
+def test_what_time_may_mend_ends_a_node_so_that_it_is_started_again(
+    node: Node, tmp_path: Path
+) -> None:
+    """The unit of systemd leaves one alone that ends with 2."""
+    (tmp_path / "node.toml").write_text(
+        '[[listen.peers]]\nae_title = "SCANNER"\naddress = "no such host"\n'
+    )
+    for options in (["--config", str(tmp_path / "node.toml")], ["--port", str(node.port)]):
+        with serving(tmp_path / "home", *options) as process:
+            assert process.wait(timeout=100) == 1, options
 
 
 def test_one_association_too_many_is_rejected_for_now(archive: Archive) -> None:

@@ -1,19 +1,26 @@
 """Logging in over HTTP: who gets in, what each may, and what a browser and a stranger see."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.types import Message, Scope
 
 from pacsnode.access import entrance
+from pacsnode.access.gate import LARGEST_FORM
 from pacsnode.access.logins import Logins
 from pacsnode.access.pace import Pace
+from pacsnode.settings import Settings
+from pacsnode.web.application import application
+from storage.archive import Archive
 from tests.encoded import part10_bytes
 from tests.makers import make_ct
 from tests.wire.browser import RELATED, related
-from tests.wire.visitor import WORDS, House, csrf_of, house, log_in, tokens, users
+from tests.wire.visitor import MACHINE, WORDS, House, csrf_of, house, log_in, tokens, users
 
 pytestmark = pytest.mark.wire
 
@@ -206,6 +213,58 @@ def test_a_form_of_somebody_else_is_refused(gated: House) -> None:
         assert operator.post("/api/change", content=large, headers=FORM).status_code == 413
         files = {"file": ("a", b"b")}
         assert operator.post("/api/change", files=files).status_code == 403
+
+
+@pytest.mark.parametrize("is_by_token", [False, True])
+def test_no_more_of_a_body_is_taken_than_a_form_holds(tmp_path: Path, is_by_token: bool) -> None:
+    piece, taken = b"x" * 65536, 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(64):
+            taken += len(piece)
+            yield piece
+
+    async def attempt(archive: Archive) -> int:
+        settings = Settings(home=tmp_path, web={"tokens": tokens()})
+        way = httpx.ASGITransport(application(archive, settings))
+        async with httpx.AsyncClient(transport=way, base_url="http://localhost") as visitor:
+            csrf = (await visitor.get("/login")).text.partition('name="csrf" value="')[2]
+            headers = {"X-CSRF-Token": csrf.partition('"')[0]}
+            if is_by_token:
+                headers = {"Authorization": f"Bearer {MACHINE['reading']}"}
+            answer = await visitor.post("/login", content=body(), headers=headers)
+        return answer.status_code
+
+    with Archive.open(tmp_path / "archive") as archive:
+        assert asyncio.run(attempt(archive)) == 413
+    assert taken <= LARGEST_FORM + len(piece)
+
+
+def test_who_breaks_off_within_a_form_is_no_fault(tmp_path: Path) -> None:
+    heard = iter(
+        [
+            {"type": "http.request", "body": b"csrf=", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    told: list[Message] = []
+
+    async def receive() -> Message:
+        return next(heard)
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", FORM["Content-Type"].encode())]
+    scope: Scope = {
+        "type": "http", "method": "POST", "path": "/login", "query_string": b"",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("localhost", 80),
+        "scheme": "http",
+    }  # fmt: skip
+    with Archive.open(tmp_path / "archive") as archive:
+        asyncio.run(application(archive, Settings(home=tmp_path))(scope, receive, send))
+    assert told[0]["status"] == 400
 
 
 def test_the_login_form_is_bound_to_its_browser(gated: House) -> None:

@@ -14,7 +14,12 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from pacsnode.access import oidc as oidc_module
+from pacsnode.access.oidc import AWAY_S, MOST_JOURNEYS, IssuerAway, NotVouched
+from pacsnode.access.oidc import Issuer as Asked
+from pacsnode.access_section import Oidc
 from tests.issuer import CLIENT, SECRET, Issuer, new_key
+from tests.peers import LOOPBACK
 from tests.wire.visitor import House, house
 
 pytestmark = pytest.mark.wire
@@ -260,6 +265,7 @@ def test_an_issuer_that_is_away_is_told_of(
     issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_SECRET", raising=False)
+    monkeypatch.setattr(oidc_module, "AWAY_S", 0)
     (tmp_path / "secret").write_text("wrong")
     oidc = settings(issuer, tmp_path)
     with house(tmp_path, oidc=oidc) as site, site.visitor() as visitor:
@@ -276,11 +282,38 @@ def test_an_issuer_that_is_away_is_told_of(
         assert "cannot be read" in visitor.get("/login/oidc").text
 
 
-def test_an_unasked_visitor_cannot_fill_the_memory(issuer: Issuer, site: House) -> None:
-    from pacsnode.access.oidc import MOST_JOURNEYS, Issuer as Asked  # noqa: I001
-    from pacsnode.access_section import Oidc
+def settings_of(issuer: Issuer) -> Oidc:
+    return Oidc.model_validate({"issuer": issuer.url, "client_id": CLIENT, "roles": ROLES})
 
-    asked = Asked(Oidc(issuer=issuer.url, client_id=CLIENT, roles=ROLES))
+
+def test_an_unasked_visitor_cannot_fill_the_memory(issuer: Issuer, site: House) -> None:
+    asked = Asked(settings_of(issuer))
     for number in range(MOST_JOURNEYS + 20):
-        asked.send(str(number), f"{site.url}/login/oidc/back", "/")
+        asked.send(str(number), f"{site.url}/login/oidc/back", "/", LOOPBACK)
     assert len(asked._journeys) == MOST_JOURNEYS
+
+
+def test_a_stranger_who_begins_a_thousand_logins_ends_nobody_elses(
+    issuer: Issuer, site: House
+) -> None:
+    back = f"{site.url}/login/oidc/back"
+    asked = Asked(settings_of(issuer))
+    sent = parse_qs(urlsplit(asked.send("first", back, "/", "192.0.2.1")).query)
+    for number in range(MOST_JOURNEYS):
+        asked.send(str(number), back, "/", "192.0.2.2")
+    assert len(asked._journeys) == MOST_JOURNEYS
+    with pytest.raises(NotVouched, match="did not log you in"):  # and not: never begun here
+        asked.welcome("first", back, {"state": sent["state"][0]})
+
+
+def test_an_issuer_that_is_away_is_asked_again_after_seconds(issuer: Issuer, site: House) -> None:
+    now_s = 1000.0
+    asked = Asked(settings_of(issuer), clock=lambda: now_s)
+    issuer.is_away = True
+    with pytest.raises(IssuerAway):
+        asked.send("one", site.url, "/", LOOPBACK)
+    issuer.is_away = False
+    with pytest.raises(IssuerAway):
+        asked.send("one", site.url, "/", LOOPBACK)
+    now_s += AWAY_S
+    assert asked.send("one", site.url, "/", LOOPBACK)

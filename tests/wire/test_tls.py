@@ -157,6 +157,17 @@ def test_a_proxy_tells_who_asks_and_others_tell_nothing(tmp_path: Path) -> None:
             assert "strict-transport-security" in answer.headers
 
 
+def test_a_proxy_over_ipv4_is_known_where_both_families_are_listened_on(tmp_path: Path) -> None:
+    web = {
+        "address": "::", "behind_proxy": True, "names": [NAME], "users": users(),
+        "tokens": tokens(), "proxies": ["127.0.0.1"],
+    }  # fmt: skip
+    with house(tmp_path, **web) as behind, behind.machine("reading") as machine:
+        machine.headers["Host"] = NAME
+        told = machine.get("/api/who", headers={"X-Forwarded-For": "::ffff:192.0.2.9"})
+        assert told.json()["client"] == "192.0.2.9"
+
+
 def test_who_goes_round_the_proxy_is_refused(tmp_path: Path) -> None:
     web = {"behind_proxy": True, "names": [NAME], "users": users(), "proxies": ["192.0.2.0/24"]}
     with house(tmp_path, **web) as behind, behind.visitor(Host=NAME) as visitor:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from pacsnode.errors import BadSettings
+from pacsnode.errors import BadSettings, Unavailable
 from pacsnode.settings import Settings, read_settings
 from pacsnode.web.application import application
 from pacsnode.web.server import WebServer
@@ -22,6 +22,7 @@ from tests.peers import LOOPBACK, Orthanc, wait_until
 from tests.story.serve import port_of
 from tests.story.serve import serving as a_whole_node
 from tests.wire.browser import Site, serving
+from tests.wire.visitor import tokens
 
 pytestmark = pytest.mark.wire
 
@@ -109,12 +110,27 @@ def test_who_brings_no_request_is_cut_off(
         assert 0.9 < time.monotonic() - began < 10
 
 
-def test_a_port_in_use_is_bad_settings(archive: Archive, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "header", "piece"),
+    [
+        ("/login", "Content-Type: application/x-www-form-urlencoded", b"csrf="),
+        ("/api/studies/1.2/requeue", "Authorization: Bearer token-that-stores", b"{"),
+    ],
+)
+def test_who_is_silent_within_a_form_is_cut_off(
+    archive: Archive, tmp_path: Path, path: str, header: str, piece: bytes
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: 100\r\n\r\n"
+    with serving(archive, tmp_path, network_timeout_s=0.3, tokens=tokens()) as site:
+        assert site.raw(head.encode(), piece).startswith(b"HTTP/1.1 408")
+
+
+def test_a_port_in_use_may_be_free_later(archive: Archive, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
         web = {"port": taken.getsockname()[1]}
-        with pytest.raises(BadSettings, match=r"set 'web\.port'"):
+        with pytest.raises(Unavailable, match=r"set 'web\.port'"):
             WebServer(archive, Settings(home=tmp_path, web=web)).start()
 
 
