@@ -3,6 +3,7 @@
 import pytest
 
 from engine.grounding.numbers import grounded_numbers
+from engine.grounding.sites import site_of
 from tests.unit.grammar import MEASURED
 
 UNVERIFIED, OTHER, PRIOR = "unverified-number", "other-lesion-removed", "prior-number-removed"
@@ -66,10 +67,20 @@ REFUSED = [
     ("SUV max 6.3, prev 8.", "SUV max 9.8.", PRIOR),
     ("SUV used to be 8.2.", "SUV.", PRIOR),
     ("Size was 12 mm and has decreased to 8 mm.", "Size has decreased to 3.1 cm.", PRIOR),
-    ("SUV max 6.3 vs 4.1 in the contralateral node.", "SUV max 9.8.", PRIOR),
+    ("SUV max 6.3 vs 4.1 in the contralateral node.", "SUV max 9.8.", UNVERIFIED),
     ("SUV went from 8.2 to 5.1.", "SUV went to 9.8.", PRIOR),
 ]  # fmt: skip
 
+COMPARED = [
+    ("Intense uptake with SUV max of 6.3 compared with 2.1 in the liver.",
+     "Intense uptake with SUV max of 9.8."),
+    ("Focus, SUV max of 6.3 compared to 2.1 in the bladder.", "Focus, SUV max of 9.8."),
+    ("Focus with SUV 6.3 versus 2.1 liver.", "Focus with SUV 9.8."),
+    ("Focus with SUV 6.3 versus 2.1 right kidney.", "Focus with SUV 9.8."),
+    ("Focus, SUV 6.3 vs. 2.1 for blood pool, 3 cm.", "Focus, SUV 9.8, 3.1 cm."),
+    ("SUV 6.3 compared to 2.1 in the liver and 1.5 in the spleen.", "SUV 9.8."),
+    ("SUV max 6.3 compared with 4.1 at T9.", "SUV max 9.8 compared with T9."),
+]  # fmt: skip
 OWN = [
     ("Lesion in the liver has SUV max of 6.3.", "Lesion in the liver has SUV max of 9.8."),
     ("Focus in the liver with SUVmax 6.3.", "Focus in the liver with SUVmax 9.8."),
@@ -119,3 +130,14 @@ def test_an_axis_that_is_said_twice_and_differs_is_none() -> None:
     text, _, flags = grounded_numbers("short axis 8 mm in greatest dimension", MEASURED)
     assert text == "short axis in greatest dimension"
     assert flags == (UNVERIFIED,)
+
+
+@pytest.mark.parametrize(("raw", "expected"), COMPARED, ids=[raw for raw, _ in COMPARED])
+def test_the_place_of_what_a_lesion_is_compared_with_is_not_the_lesions(
+    raw: str, expected: str
+) -> None:
+    text, _, flags = grounded_numbers(raw, MEASURED)
+    assert text == expected
+    assert set(flags) == {UNVERIFIED}
+    assert site_of(text).site is None
+    assert grounded_numbers(text, MEASURED)[0] == text
