@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from engine.grounding.lengths import TO_ITS_END, distance, extent_of
+from engine.grounding.lengths import TO_ITS_END, distance, extent_of, other_axes
 from engine.grounding.marks import NAME
 from engine.grounding.phrases import (
     COMPARATOR,
@@ -150,6 +150,8 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
     if COMPARATOR.search(head[-20:]) and _NEGATION.search(head):
         return Meaning("unknown", "", start, end)
     if len(quantity.factors) > 1:
+        if axes := other_axes(head, tail):
+            return Meaning("unknown", "", start - axes.lead, end + axes.gone)
         return Meaning(f"size{len(quantity.factors)}", "", start, end)
     extent = extent_of(head, tail)
     if not extent.axis:
