@@ -6,7 +6,7 @@ from typing import Literal
 
 from engine.grounding.cues import NEAR_CUES
 from engine.grounding.marks import NAME
-from engine.grounding.phrases import COMPARATOR, COMPARING, FILLER, LESION, REFERENCE
+from engine.grounding.phrases import COMPARATOR, COMPARING, FILLER, LESION, REFERENCE, THING
 
 Whose = Literal["reference", "threshold", "derived", "other"]
 
@@ -89,13 +89,9 @@ _DENIED_BEFORE = re.compile(r"\b(?:no|without|not|nor|any|neither)\b[^,;.]*$", r
 _LEADS_TO_OTHER = re.compile(
     r"[\s-]*(?:(?!(?:with|and|or|in|at|of|from|to|is|was|has)\b)[\w'/-]+[\s-]+){0,4}$", re.I
 )
-_THING = (
-    r"(?:nod(?:es?|ules?)|lesions?|mass(?:es)?|foc(?:us|i)|tumou?rs?|neoplasms?|metastas[ei]s|primary"
-    r"|(?:lymph)?adenopathy|opacit(?:y|ies)|consolidations?|cysts?|collections?|polyps?|carcinomas?|abscess\w*)"
-)
 _IS_NO_PLACE = frozenset(("over", "below", "between", "level of", "toward", "outside", "above"))
 _BESIDE = "|".join(cue for cue in NEAR_CUES if cue not in _IS_NO_PLACE)
-_BESIDE_LESION = re.compile(rf"\b(?:{_BESIDE})\s+{_WORD}{{0,8}}?{_THING}\b", re.I)
+_BESIDE_LESION = re.compile(rf"\b(?:{_BESIDE})\s+{_WORD}{{0,8}}?{THING}\b", re.I)
 _CLAUSE_ENDS = re.compile(
     r",(?!\d)(?!\s*(?:which|that)\b)|[;)]|[.!?](?=\s|$)|\b(?:is|are|there)\s+(?:an?|is|seen|noted)\b"
     r"|\band\s+(?:it|has|shows?|measur\w+|is|demonstrat\w+)\b",
