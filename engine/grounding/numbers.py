@@ -20,7 +20,7 @@ from engine.grounding.priors import (
 )
 from engine.grounding.quantities import Quantity, quantities_in
 from engine.grounding.spans import Action, Span
-from engine.grounding.subjects import Foreign, foreign_in, goes_on
+from engine.grounding.subjects import Foreign, foreign_in, goes_on, of_another_site
 from engine.grounding.tidying import GAP, article, tidied
 
 UNVERIFIED_NUMBER = "unverified-number"
@@ -82,11 +82,15 @@ class _Reading:
     def foreign(self, quantity: Quantity, meaning: Meaning, start: int) -> Foreign | None:
         """Whose the quantity is, if not the lesion's, in positions of the whole text."""
         number, begin = self.sentence_of(quantity.start)
+        before = self.text[:begin]
         end = self.ends[number] if number < len(self.ends) else len(self.view)
         if number and goes_on(self.view[begin:end]):
             begin = self.ends[number - 2] if number > 1 else 0
         at = (start - begin, quantity.start - begin, max(meaning.end, quantity.end) - begin)
-        found = foreign_in(self.view[begin:end], meaning.kind, *at)
+        sentence = self.view[begin:end]
+        found = foreign_in(sentence, meaning.kind, *at)
+        if found is None and meaning.kind != "slice":
+            found = of_another_site(before, sentence, at[0], at[2])
         return found and replace(found, start=found.start + begin, end=found.end + begin)
 
     def sparing_names(self, start: int, end: int, quantity: Quantity) -> tuple[int, int]:

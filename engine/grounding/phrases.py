@@ -43,3 +43,5 @@ COMPARING = re.compile(
 COMPARATOR = re.compile(
     r"[<>≤≥]|\b(?:above|over|greater|more|higher|exceeding|larger|least)\b", re.I
 )
+NOT_THE_SITE = frozenset(("adjacent", "surrounding", "normal", "uninvolved", "unaffected"))
+BEFORE_A_SITE = frozenset(("the", "a", "an", "left", "right")) | NOT_THE_SITE

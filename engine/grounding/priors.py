@@ -4,7 +4,7 @@ import re
 
 from engine.grounding.lengths import TO_ITS_END
 from engine.grounding.marks import DATE, NAME
-from engine.grounding.phrases import LESION, REFERENCE
+from engine.grounding.phrases import BEFORE_A_SITE, LESION, REFERENCE
 from engine.grounding.terms import mentions_of, words_of
 
 _EXAM = r"(?:exam\w*|stud(?:y|ies)|scans?|imaging|pet(?:\s*/\s*ct)?|ct|mri?|comparison|report|time)"
@@ -49,7 +49,6 @@ _COMPARED = re.compile(r"(?:in\s+)?compar|versus|vs", re.I)
 _ELSEWHERE = re.compile(
     rf"\s*(?:(?:in|of|for|at|within)\s+(?:the\s+)?|(?:the\s+)?{REFERENCE.pattern}){TO_ITS_END}", re.I
 )
-_BEFORE_A_SITE = frozenset(("the", "a", "an", "left", "right", "adjacent", "normal"))
 _AFTER = re.compile(
     r"\s*(?:(?:previously|formerly|before|earlier|initially|ago)\b"
     r"(?=\s*(?:[,.;:)\]]|$|(?:on|in|at)\b))"
@@ -112,7 +111,7 @@ def _site_at(tail: str) -> int:
     """Where a site of the table ends that `tail` begins with: " the left kidney"."""
     words = words_of(re.split(r"[^\w\s/-]", tail, maxsplit=1)[0])
     first = next(iter(mentions_of(words)), None)
-    if first is None or any(one.text not in _BEFORE_A_SITE for one in words[: first.first]):
+    if first is None or any(one.text not in BEFORE_A_SITE for one in words[: first.first]):
         return 0
     return words[first.last].end
 
