@@ -47,7 +47,8 @@ _IS_NOW = re.compile(
 )
 _COMPARED = re.compile(r"(?:in\s+)?compar|versus|vs", re.I)
 _ELSEWHERE = re.compile(
-    rf"\s*(?:(?:in|of|for|at|within)\s+(?:the\s+)?|(?:the\s+)?{REFERENCE.pattern}){TO_ITS_END}", re.I
+    rf"\s*(?:(?:in|of|for|at|within)\s+(?:the\s+)?|(?:the\s+)?{REFERENCE.pattern}){TO_ITS_END}",
+    re.I,
 )
 _AFTER = re.compile(
     r"\s*(?:(?:previously|formerly|before|earlier|initially|ago)\b"
