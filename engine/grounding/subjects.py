@@ -109,7 +109,10 @@ _THAN = (
     r"\b(?:than|versus|vs\.?|(?:compared|relative|similar|equal)\s+(?:to|with))\s+"
     r"(?:(?:that|those)\s+(?:of|in)\s+)?"
 )
-_NO_NOUN = r"(?:in|on|at|of|for|with|and|or|but|is|are|was|were|has|had|have|which|that|expected|usual|typical)"
+_NO_NOUN = (
+    r"(?:in|on|at|of|for|with|and|or|but|is|are|was|were|has|had|have|which|that|expected|usual"
+    r"|typical)"
+)
 _OF_NOUN = rf"(?!{_NO_NOUN}\b)[\w/'{NAME}-]+"
 _COMPARED = re.compile(
     rf"{_THAN}(?P<owner>{_OF_NOUN}(?:\s+{_OF_NOUN}){{0,7}})"

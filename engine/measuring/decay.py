@@ -138,7 +138,7 @@ def _stated_reference(
 
 
 def _is_of_this_scan(a: PetAcquisition, began: datetime | None) -> bool:
-    """Whether GE's times share the series' time base: a shift of its dates may leave them behind."""
+    """Whether GE's times are on the series' time base: a shift of dates may leave them behind."""
     return a.ge_scan_at is not None and (began is None or -_AGREE <= began - a.ge_scan_at < _DAY)
 
 

@@ -25,7 +25,7 @@ CT_CLASSES = frozenset(
 def read_ct(paths: Sequence[Path]) -> Volume:
     """All planes of one CT series; each plane by its own Rescale Slope and Intercept.
 
-    Raises MissingQuantity without them, Unreadable (`not-hu`) where Rescale Type names another unit.
+    Raises MissingQuantity without them, Unreadable (`not-hu`) where Rescale Type says another unit.
     """
     stack = read_stack(paths)
     return rescaled(stack, [_scaling(plane) for plane in stack.slices], "HU")

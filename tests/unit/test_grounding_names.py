@@ -91,7 +91,8 @@ KEPT = [
         "zone 3 lymph node", "zones 2 and 3", "18FDG", "(18)F-FDG", "[18]F-FDG", "18-FDG avid",
         "4L/5 stations", "4L node", "Left lower paratracheal (4L) node", "Nodes at 4R and 4L",
         "level 2 or 3 node", "Intense uptake at level 2.", "Uptake level 2 node", "Uptake level 2A",
-        "Moderate intensity level 3 lymph node", "T4 lesion", "T4 vertebra lesion", "Lesion at T4, disease elsewhere",
+        "Moderate intensity level 3 lymph node",
+        "T4 lesion", "T4 vertebra lesion", "Lesion at T4, disease elsewhere",
     )),
 ]  # fmt: skip
 
