@@ -107,6 +107,12 @@ _NODE_BEFORE = re.compile(
     rf"\b(?:{_NODE}|{_STATION}[RL])[\s,(/&-]*(?:\b(?:and|at|in|the)\s+)*$", re.I
 )
 _NODE_AFTER = re.compile(rf"[\s)/-]*(?:{_NODE}\b|{_STATION}[RL]\b)", re.I)
+# A grade of uptake, or of a reader's confidence, unless a node is there
+_LEVEL = re.compile(r"levels?\s+[1-7]", re.I)
+_GRADED_BEFORE = re.compile(r"\b(?:uptake|intensity|avidity|confidence|visual)\s+$", re.I)
+_GRADED_AFTER = re.compile(r"\s+(?:of\s+)?intensity\b", re.I)
+_LEVEL_OF = re.compile(r"\s+(?:lymph|nod\w+|LNs?\b|lesions?\b|mass|foc(?:us|i)\b|metasta)", re.I)
+_LENGTH_UNIT = re.compile(r"\s*-?[cm]m\b", re.I)
 _NUCLIDES = {
     "C": "11", "N": "13", "O": "15", "F": "18", "Sc": "4[347]", "Cu": "6[0147]", "Ga": "6[678]",
     "Rb": "82", "Y": "86|90", "Zr": "89", "Tc": "99m", "In": "111", "I": "12[345]|131",
@@ -247,6 +253,13 @@ def _is_quantity(text: str, blotted: str, start: int, end: int) -> bool:
     name = text[start:end]
     if re.fullmatch(r"T-?[1-4]", name, re.I) and (
         _STAGED.search(text, 0, start) or _STAGE_FOLLOWS.match(text, end)
+    ):
+        return True
+    if _LENGTH_UNIT.match(text, end):
+        return True
+    if _LEVEL.fullmatch(name) and (
+        _GRADED_AFTER.match(text, end)
+        or (_GRADED_BEFORE.search(text, 0, start) and not _LEVEL_OF.match(text, end))
     ):
         return True
     if _LITRES.fullmatch(name):

@@ -95,6 +95,24 @@ _AXIS_BEFORE = {
         **_AXES, "long": rf"{_MAXIMUM}[\s-]+(?:axis|axes|diameters?|dimensions?|extent|size)",
     }.items()
 }  # fmt: skip
+# Axes that a product is said of; the long and the short are what is measured, in this order
+_ONE_OF_AXES = (
+    r"(?:AP|TR|TV|CC|ML|SI|transverse|antero-?posterior|medio-?lateral|cranio-?\s?caudal(?:ly)?"
+    r"|supero-?inferior(?:ly)?|sagittal|coronal|short|minor|width|height|depth|lengths?|thickness)\b"
+    r"(?:[\s-]+(?:dimensions?|diameters?|extents?|ax[ei]s|planes?|sizes?|spans?|images?|views?)\b)?"
+)
+_LONG_AXIS = r"(?:long|major)(?:[\s-]+ax[ei]s)?\b"
+_AND = r"\s*(?:[x/,&]|\bby\b|\band\b)\s*"
+_SEVERAL_AXES = rf"{_ONE_OF_AXES}(?:{_AND}(?:{_ONE_OF_AXES}|{_LONG_AXIS}))*"
+_TO_AXES = r"(?:\b(?:in|along|on|by|the|its)\s+)*"
+_AXES_BEFORE = re.compile(
+    rf"(?P<in_order>\b{_LONG_AXIS}{_AND})?\b{_SEVERAL_AXES}\s*{_FILLER}$", re.I
+)
+_AXES_AFTER = re.compile(
+    rf"\s*(?:\(\s*{_TO_AXES}{_SEVERAL_AXES}\s*\)|{_TO_AXES}{_SEVERAL_AXES}"
+    r"(?=\s*(?:$|[^\s\w]|(?:with|and|which|that|in|at|on|is|was)\b)))",
+    re.I,
+)
 _LENGTH_FOLLOWS = re.compile(
     rf"[\s:=]*(?:\b(?:of|is|at|measur\w+)\s+)?{ATOM.pattern}\s*-?(?:[cm]m|(?:centi|milli)met\w+)\b",
     re.I,
@@ -154,6 +172,17 @@ def distance(head: str, tail: str) -> Extent | None:
         return Extent("", 0, gone)
     hedge = _HEDGED.search(head)
     return Extent("", len(hedge[0]) if hedge else 0, gone, "away from")
+
+
+def other_axes(head: str, tail: str) -> Extent | None:
+    """The words that say a product of other axes than of the long and the short, in this order."""
+    before, after = _AXES_BEFORE.search(head), _AXES_AFTER.match(tail)
+    if before and before["in_order"]:
+        before = None
+    if not before and not after:
+        return None
+    lead = len(head) - before.start() if before else 0
+    return Extent("", lead, after.end() if after else 0)
 
 
 def extent_of(head: str, tail: str) -> Extent:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from engine.grounding.lengths import TO_ITS_END, distance, extent_of
+from engine.grounding.lengths import TO_ITS_END, distance, extent_of, other_axes
 from engine.grounding.marks import NAME
 from engine.grounding.phrases import (
     COMPARATOR,
@@ -12,6 +12,7 @@ from engine.grounding.phrases import (
     LESION,
     REFERENCE,
     SUV_PHRASE,
+    THING,
 )
 from engine.grounding.quantities import ATOM, Quantity, is_unitless
 
@@ -90,9 +91,16 @@ _SHARE_AFTER = re.compile(
     re.I,
 )
 
-_MULTIPLE = re.compile(r".*(?:twice|thrice|fold|times)", re.I | re.S)
+_MULTIPLE = re.compile(r".*(?:twice|thrice|fold|times|\dx$)", re.I | re.S)
+_TIMES = re.compile(r"\s*x\b", re.I)
 _OF_ANOTHER = re.compile(
     rf"\s*(?:as|that|those|the|its|their)\b{TO_ITS_END}|\s*{REFERENCE.pattern}{TO_ITS_END}", re.I
+)
+# A share of an uptake; "SUV 6.3 of the liver lesion" is the lesion's own
+_OF_REFERENCE = re.compile(
+    rf"\s*(?:(?:that|those)\s+)?of\s+(?:the\s+)?{REFERENCE.pattern}(?!\s+(?:[a-z]+\s+)?{THING}\b)"
+    rf"{TO_ITS_END}",
+    re.I,
 )
 _LEADS_TO_ONE = re.compile(
     rf"(?:{SUV_PHRASE}|\b(?:slices?|images?|img|frames?|instances?|series|volumes?|MTV|TLG|glycolysis"
@@ -124,14 +132,17 @@ def is_value(head: str) -> bool:
 def meaning_of(text: str, head: str, quantity: Quantity) -> Meaning:
     """What a quantity means in a folded text; `head` is what stands before it in its sentence."""
     tail = text[quantity.end :]
-    if quantity.is_date or quantity.is_glued:
-        return Meaning("unknown", "", quantity.start, quantity.end)
+    plain = Meaning("unknown", "", quantity.start, quantity.end)
+    if quantity.is_date or quantity.is_glued:  # "3x that of the liver" is written in one word
+        return plain if quantity.is_date else _multiple(text, head, tail, quantity) or plain
     if quantity.is_word and _COUNTED.match(tail) and not _SLICE_BEFORE.search(head):
         return _unknown(text, head, tail, quantity)
     if volume := _volume(text, head, tail, quantity):
         return volume
     if quantity.unit == "length" or len(quantity.factors) > 1:
         return _size(head, tail, quantity)
+    if multiple := _multiple(text, head, tail, quantity):
+        return multiple
     for reading in (_suv, _slice, _suv_behind):
         if found := reading(head, tail, quantity):
             return found
@@ -150,6 +161,8 @@ def _size(head: str, tail: str, quantity: Quantity) -> Meaning:
     if COMPARATOR.search(head[-20:]) and _NEGATION.search(head):
         return Meaning("unknown", "", start, end)
     if len(quantity.factors) > 1:
+        if axes := other_axes(head, tail):
+            return Meaning("unknown", "", start - axes.lead, end + axes.gone)
         return Meaning(f"size{len(quantity.factors)}", "", start, end)
     extent = extent_of(head, tail)
     if not extent.axis:
@@ -254,14 +267,26 @@ def _slice(head: str, tail: str, quantity: Quantity) -> Meaning | None:
     return Meaning("slice", role, start, end, is_aside=waits)
 
 
-def _unknown(text: str, head: str, tail: str, quantity: Quantity) -> Meaning:
-    """A number no mask can vouch for; "3 of", "30 % of the" and what "twice" is said of go too."""
+def _multiple(text: str, head: str, tail: str, quantity: Quantity) -> Meaning | None:
+    """An uptake told by another's, which goes with it: "twice that of the liver", "3 x liver"."""
     start, end = quantity.start, quantity.end
-    if _MULTIPLE.match(text, start, end):
-        led, share = _SUV_BEFORE.search(head), _OF_ANOTHER.match(tail)
-        if share and tail.startswith(NAME, share.end()):  # else the name would be the place
+    led, times = _SUV_BEFORE.search(head), _TIMES.match(tail)
+    is_multiple = _MULTIPLE.match(text, start, end)
+    if is_multiple or (times and quantity.unit == "none"):
+        end += times.end() if times else 0
+        share = _OF_ANOTHER.match(text, end)
+        if share and text.startswith(NAME, share.end()):  # else the name would be the place
             return Meaning("unknown", "", start, end, "relative to")
-        start -= len(head) - led.start() if led else 0
     else:
-        share = _SHARE_AFTER.match(tail)
-    return Meaning("unknown", "", start, end + (share.end() if share else 0))
+        share = _OF_REFERENCE.match(text, end) if led else None
+    if share is None and not is_multiple:
+        return None
+    start -= len(head) - led.start() if led else 0
+    return Meaning("unknown", "", start, share.end() if share else end)
+
+
+def _unknown(text: str, head: str, tail: str, quantity: Quantity) -> Meaning:
+    """A number no mask can vouch for; "3 of" and "30 % of the" go too."""
+    share = _SHARE_AFTER.match(tail)
+    end = quantity.end + (share.end() if share else 0)
+    return Meaning("unknown", "", quantity.start, end)

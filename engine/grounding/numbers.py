@@ -20,7 +20,7 @@ from engine.grounding.priors import (
 )
 from engine.grounding.quantities import Quantity, quantities_in
 from engine.grounding.spans import Action, Span
-from engine.grounding.subjects import Foreign, foreign_in, goes_on
+from engine.grounding.subjects import Foreign, foreign_in, goes_on, of_another_site
 from engine.grounding.tidying import GAP, article, tidied
 
 UNVERIFIED_NUMBER = "unverified-number"
@@ -43,8 +43,20 @@ _COMPARISON_BEFORE = re.compile(
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|#|[a-z]+")
 _NOW = re.compile(r"\s*[,;]?\s*(?:and\s+|but\s+)?(?:now|currently|today|presently)\b", re.I)
 _PASSED_OVER = str.maketrans(PRIOR + ASIDE, "  ")
+_ALSO_COMPARED = re.compile(rf"{PRIOR}\s*(?:and|or)\s*$", re.I)
 _UNITS = {"volume": "cm3", "glycolysis": "g"}  # of the measured number: never the model's
 _ARTICLE_BEFORE = re.compile(r"\b(an?)(\s+)$", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """What goes with a number of an earlier examination, or of what the lesion is compared with."""
+
+    start: int
+    end: int
+    kind: str = "prior"
+    flag: str = PRIOR_NUMBER
+    instead: str = ""
 
 
 @dataclass(slots=True)
@@ -70,11 +82,15 @@ class _Reading:
     def foreign(self, quantity: Quantity, meaning: Meaning, start: int) -> Foreign | None:
         """Whose the quantity is, if not the lesion's, in positions of the whole text."""
         number, begin = self.sentence_of(quantity.start)
+        before = self.text[:begin]
         end = self.ends[number] if number < len(self.ends) else len(self.view)
         if number and goes_on(self.view[begin:end]):
             begin = self.ends[number - 2] if number > 1 else 0
         at = (start - begin, quantity.start - begin, max(meaning.end, quantity.end) - begin)
-        found = foreign_in(self.view[begin:end], meaning.kind, *at)
+        sentence = self.view[begin:end]
+        found = foreign_in(sentence, meaning.kind, *at)
+        if found is None and meaning.kind != "slice":
+            found = of_another_site(before, sentence, at[0], at[2])
         return found and replace(found, start=found.start + begin, end=found.end + begin)
 
     def sparing_names(self, start: int, end: int, quantity: Quantity) -> tuple[int, int]:
@@ -178,10 +194,10 @@ def _settle(
     start, end = max(meaning.start, floor), meaning.end
     prior = _prior_range(reading, quantity, following, floor, start)
     if prior is not None:
-        prior = reading.sparing_names(*prior, quantity)
-        reading.take_out(*prior, "prior", PRIOR_NUMBER)
-        reading.blot(*prior, PRIOR)
-        reading.covered = prior[1]
+        begin, stop = reading.sparing_names(prior.start, prior.end, quantity)
+        reading.take_out(begin, stop, prior.kind, prior.flag, prior.instead)
+        reading.blot(begin, stop, PRIOR)
+        reading.covered = stop
         return
     decided = max(floor, reading.covered)  # there may be an aside behind the floor
     start = max(start, decided)
@@ -223,24 +239,29 @@ def _refusal(
 
 def _prior_range(
     reading: _Reading, quantity: Quantity, following: int | None, floor: int, start: int
-) -> tuple[int, int] | None:
-    """What to take out where the number is one of an earlier examination."""
+) -> _Prior | None:
+    """What to take out where the number is one of an earlier examination, or compared with."""
     head, tail = reading.view[floor : quantity.start], reading.view[quantity.end :]
     cue = cue_before(head)
     if cue is not None:
         begin = max(floor + cue, floor + head.rfind(PRIOR) + 1)
-        return begin, quantity.end + (elsewhere(tail) or trailing(tail))
+        if there := elsewhere(head[cue:], tail):
+            instead = "compared with " if tail.startswith(NAME, there) else ""  # else: its place
+            return _Prior(begin, quantity.end + there, "unknown", UNVERIFIED_NUMBER, instead)
+        return _Prior(begin, quantity.end + trailing(tail))
+    if _ALSO_COMPARED.search(head) and (there := elsewhere("compared", tail)):
+        return _Prior(quantity.start, quantity.end + there, "unknown", UNVERIFIED_NUMBER)
     if past := past_before_now(head, tail):
-        return quantity.start - past[0], quantity.end + past[1]
+        return _Prior(quantity.start - past[0], quantity.end + past[1])
     thing = earlier_thing_before(reading.view[floor:start])
     if thing is not None and not quantity.is_date:
         has_name = NAME in reading.view[floor + thing : start]
-        return start if has_name else floor + thing, quantity.end
+        return _Prior(start if has_name else floor + thing, quantity.end)
     after = cue_after(tail, None if following is None else following - quantity.end)
     if after is None or quantity.is_date:
         return None
     has_its_own = not _NOW.match(tail, after)  # "SUV was 8.2 previously, now 6.3" shares one "SUV"
-    return start if has_its_own else quantity.start, quantity.end + after
+    return _Prior(start if has_its_own else quantity.start, quantity.end + after)
 
 
 def _value(meaning: Meaning, measured: Measured) -> str | None:

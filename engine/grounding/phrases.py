@@ -24,6 +24,11 @@ LESION = (
     r"|uptake|activity|abnormalit(?:y|ies)|conglomerates?|collections?|polyps?|areas?|regions?|soft\s+tissue"
     r"|(?:hyper|hypo)densit(?:y|ies)|spots?|carcinomas?|malignanc(?:y|ies)|lymphomas?|primary)"
 )
+# What a lesion is called that an uptake or a region is not
+THING = (
+    r"(?:nod(?:es?|ules?)|lesions?|mass(?:es)?|foc(?:us|i)|tumou?rs?|neoplasms?|metastas[ei]s|primary"
+    r"|(?:lymph)?adenopathy|opacit(?:y|ies)|consolidations?|cysts?|collections?|polyps?|carcinomas?|abscess\w*)"
+)
 REFERENCE = re.compile(
     r"\b(?:liver|hepatic|blood[\s-]?pool|aort(?:a|ic)|mediastin(?:al|um)|background|reference"
     r"|spleen|splenic|muscle|brain|parotid|contralateral|normal|physiologic\w*|threshold|cut-?\s?off"
@@ -38,3 +43,5 @@ COMPARING = re.compile(
 COMPARATOR = re.compile(
     r"[<>≤≥]|\b(?:above|over|greater|more|higher|exceeding|larger|least)\b", re.I
 )
+NOT_THE_SITE = frozenset(("adjacent", "surrounding", "normal", "uninvolved", "unaffected"))
+BEFORE_A_SITE = frozenset(("the", "a", "an", "left", "right")) | NOT_THE_SITE

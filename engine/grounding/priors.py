@@ -2,8 +2,10 @@
 
 import re
 
+from engine.grounding.lengths import TO_ITS_END
 from engine.grounding.marks import DATE, NAME
-from engine.grounding.phrases import LESION
+from engine.grounding.phrases import BEFORE_A_SITE, LESION, REFERENCE
+from engine.grounding.terms import mentions_of, words_of
 
 _EXAM = r"(?:exam\w*|stud(?:y|ies)|scans?|imaging|pet(?:\s*/\s*ct)?|ct|mri?|comparison|report|time)"
 _CUE = re.compile(
@@ -43,8 +45,9 @@ _IS_NOW = re.compile(
     r"|\b(?:has|have)\s+(?:since\s+)?(?:decreas|increas|declin|grown|shrunk|fallen|risen|improv|progress)\w*\s+to\b)",
     re.I,
 )
+_COMPARED = re.compile(r"(?:in\s+)?compar|versus|vs", re.I)
 _ELSEWHERE = re.compile(
-    rf"\s*(?:in|of|for|at)\s+(?:the\s+)?(?:contralateral|opposite|other|another)\b[^,;.()\d{NAME}]*",
+    rf"\s*(?:(?:in|of|for|at|within)\s+(?:the\s+)?|(?:the\s+)?{REFERENCE.pattern}){TO_ITS_END}",
     re.I,
 )
 _AFTER = re.compile(
@@ -94,10 +97,24 @@ def cue_after(tail: str, next_number: int | None) -> int | None:
     return cue.end() + trailing(tail[cue.end() :])
 
 
-def elsewhere(tail: str) -> int:
-    """How much of `tail` says where else the number was that the lesion's was compared with."""
+def elsewhere(words: str, tail: str) -> int:
+    """How much of `tail` says where else the number is that the lesion's is compared with.
+
+    `words` are the cue and what stands between it and the number.
+    """
+    if not _COMPARED.match(words) or trailing(tail):
+        return 0
     match = _ELSEWHERE.match(tail)
-    return match.end() if match else 0
+    return match.end() if match else _site_at(tail)
+
+
+def _site_at(tail: str) -> int:
+    """Where a site of the table ends that `tail` begins with: " the left kidney"."""
+    words = words_of(re.split(r"[^\w\s/-]", tail, maxsplit=1)[0])
+    first = next(iter(mentions_of(words)), None)
+    if first is None or any(one.text not in BEFORE_A_SITE for one in words[: first.first]):
+        return 0
+    return words[first.last].end
 
 
 def earlier_thing_before(head: str) -> int | None:

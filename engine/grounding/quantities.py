@@ -89,11 +89,12 @@ _UNITS = tuple(
 )
 _AXIS = r"(?:\s*\(?\s*(?:AP|TR|TV|CC|ML|SI|transverse|craniocaudal)\b\s*\)?)?"
 _TIMES = re.compile(rf"{_AXIS}\s*(?:x|\*|\bby\b)\s*(?=[\d.#\[]|{_SPELLED}(?:\b|[cm]m)|an?\s)", re.I)
-# "transverse" with a noun behind it is of the noun: "transverse colon"
-_TRAILING_AXIS = re.compile(
-    r"\s*\(?\s*(?:(?:AP|TR|TV|CC|ML|SI)\b|(?:transverse|craniocaudal)\b(?!\s+[a-z]))(?:\s*\))?",
-    re.I,
+# "transverse" with a noun behind it is of the noun: "transverse colon"; of "AP x TR" none is last
+_LAST_AXIS = (
+    r"(?:(?:AP|TR|TV|CC|ML|SI)\b|(?:transverse|craniocaudal)\b(?!\s+[a-z]))"
+    r"(?!\s*(?:[x/,&]|by\b|and\b)\s*[A-Za-z])"
 )
+_TRAILING_AXIS = re.compile(rf"\s*(?:\(\s*{_LAST_AXIS}\s*\)|{_LAST_AXIS})", re.I)
 _RANGE = re.compile(r"\s*(?:-|/|±|\+\s*/?\s*-|\bto\b|\bthrough\b|\bthru\b|\bor\b|\.\.+)\s*", re.I)
 _SPREAD = re.compile(r"\s*(?:±|\+\s*/?\s*-|\*|\.\.)")
 _BETWEEN = re.compile(r"\s*(?:-|\band\b|\bto\b)\s*", re.I)

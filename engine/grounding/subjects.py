@@ -6,7 +6,19 @@ from typing import Literal
 
 from engine.grounding.cues import NEAR_CUES
 from engine.grounding.marks import NAME
-from engine.grounding.phrases import COMPARATOR, COMPARING, FILLER, LESION, REFERENCE
+from engine.grounding.phrases import (
+    BEFORE_A_SITE,
+    COMPARATOR,
+    COMPARING,
+    FILLER,
+    LESION,
+    NOT_THE_SITE,
+    REFERENCE,
+    SUV_PHRASE,
+    THING,
+)
+from engine.grounding.site_table import Site, is_within
+from engine.grounding.terms import mentions_of, words_of
 
 Whose = Literal["reference", "threshold", "derived", "other"]
 
@@ -89,18 +101,40 @@ _DENIED_BEFORE = re.compile(r"\b(?:no|without|not|nor|any|neither)\b[^,;.]*$", r
 _LEADS_TO_OTHER = re.compile(
     r"[\s-]*(?:(?!(?:with|and|or|in|at|of|from|to|is|was|has)\b)[\w'/-]+[\s-]+){0,4}$", re.I
 )
-_THING = (
-    r"(?:nod(?:es?|ules?)|lesions?|mass(?:es)?|foc(?:us|i)|tumou?rs?|neoplasms?|metastas[ei]s|primary"
-    r"|(?:lymph)?adenopathy|opacit(?:y|ies)|consolidations?|cysts?|collections?|polyps?|carcinomas?|abscess\w*)"
-)
 _IS_NO_PLACE = frozenset(("over", "below", "between", "level of", "toward", "outside", "above"))
 _BESIDE = "|".join(cue for cue in NEAR_CUES if cue not in _IS_NO_PLACE)
-_BESIDE_LESION = re.compile(rf"\b(?:{_BESIDE})\s+{_WORD}{{0,8}}?{_THING}\b", re.I)
+_BESIDE_LESION = re.compile(rf"\b(?:{_BESIDE})\s+{_WORD}{{0,8}}?{THING}\b", re.I)
+# What the lesion is compared with, and what leads from it to a number of its own
+_THAN = (
+    r"\b(?:than|versus|vs\.?|(?:compared|relative|similar|equal)\s+(?:to|with))\s+"
+    r"(?:(?:that|those)\s+(?:of|in)\s+)?"
+)
+_NO_NOUN = (
+    r"(?:in|on|at|of|for|with|and|or|but|is|are|was|were|has|had|have|which|that|expected|usual"
+    r"|typical)"
+)
+_OF_NOUN = rf"(?!{_NO_NOUN}\b)[\w/'{NAME}-]+"
+_COMPARED = re.compile(
+    rf"{_THAN}(?P<owner>{_OF_NOUN}(?:\s+{_OF_NOUN}){{0,7}})"
+    rf"(?:\s+(?:in|at|of)(?:\s+{_OF_NOUN}){{1,5}})?"
+    r"\s*(?:[(\[]\s*|,?\s*(?:which|that)\s+(?:\w+\s+){1,4}|(?:with|of|at)\s+(?:(?:an?|the|its)\s+)?)?$",
+    re.I,
+)
+_COMPARED_SIZE = re.compile(rf"{_THAN}(?:the|an?|its|this)\s+$", re.I)
+_THING_AFTER = re.compile(rf"\s+{_WORD}{{0,4}}?{THING}\b", re.I)
+_OF_SIDES = re.compile(r"\b(?:left|right)\s+\w+\s+than\s+(?:left|right)\b", re.I)
+# A sentence that begins with a site
+_SITE_LEADS = re.compile(
+    rf"\s*(?P<compares>for\s+(?:comparison|reference),?\s+)?(?P<site>[^,;:.()\d{NAME}]*?)\s*"
+    rf"(?:\b(?:has|had|shows?|showed|demonstrat\w+|measur\w+|is|was|reach\w*)\b|[:=]|{SUV_PHRASE})",
+    re.I,
+)
 _CLAUSE_ENDS = re.compile(
     r",(?!\d)(?!\s*(?:which|that)\b)|[;)]|[.!?](?=\s|$)|\b(?:is|are|there)\s+(?:an?|is|seen|noted)\b"
     r"|\band\s+(?:it|has|shows?|measur\w+|is|demonstrat\w+)\b",
     re.I,
 )
+_LESION, _THING = (re.compile(rf"\b{one}\b", re.I) for one in (LESION, THING))
 _GOES_ON = re.compile(r"\s*(?:it|its|this|they)\b", re.I)
 
 
@@ -122,7 +156,34 @@ def foreign_in(text: str, kind: str, start: int, at: int, end: int) -> Foreign |
         return None
     elif organ := _ORGAN_MEASURES.search(text, 0, at):
         return Foreign("reference", organ.start(), end)
-    return Foreign("other", start, end) if _is_others(text, at, end) else None
+    if _is_others(text, at, end):
+        return Foreign("other", start, end)
+    return _compared(text, start, at, end)
+
+
+def of_another_site(before: str, sentence: str, start: int, end: int) -> Foreign | None:
+    """A number at [start, end) of a sentence whose subject is another site than the lesion's.
+
+    `before` are the sentences before it, which say where the lesion is: "Nodule in the lung. Heart
+    SUV 8." A sentence that calls anything a lesion is of that.
+    """
+    led = _SITE_LEADS.match(sentence)
+    if led is None or led.end("site") > start or _LESION.search(sentence):
+        return None
+    words = words_of(led["site"])
+    named, own = mentions_of(words), [one.site for one in mentions_of(words_of(before))]
+    if len(named) != 1:
+        return None
+    ahead, site = {one.text for one in words[: named[0].first]}, named[0].site
+    is_apart = site.rank == 2 and not any(_may_be_same(site, one) for one in own)
+    if ahead <= BEFORE_A_SITE and (ahead & NOT_THE_SITE or led["compares"] or (own and is_apart)):
+        return Foreign("reference", 0, end)
+    return None
+
+
+def _may_be_same(site: Site, own: Site) -> bool:
+    is_part = is_within(site, own) or is_within(own, site) or site.node == own.name
+    return is_part or (own.rank < 2 and own.region in (None, site.region))
 
 
 def _limit(text: str, start: int, at: int, end: int) -> Foreign | None:
@@ -166,6 +227,20 @@ def _reference(text: str, start: int, at: int, end: int) -> Foreign | None:
     if not is_compared and _SITE_OF_LESION.search(lead):
         return None
     return Foreign("reference", owned.start(), end)
+
+
+def _compared(text: str, start: int, at: int, end: int) -> Foreign | None:
+    """The number of what a lesion is compared with; "SUV greater than 6.3" is the lesion's."""
+    if _COMPARED_SIZE.search(text, 0, at) and _THING_AFTER.match(text, end):
+        return Foreign("other", start, end)
+    compared = _COMPARED.search(text, 0, start)
+    if compared is None or _OF_SIDES.search(text, 0, start):
+        return None
+    owner = compared["owner"]
+    if _THING.search(owner) or NAME in owner:
+        return Foreign("other", start, end)
+    is_site = REFERENCE.search(owner) or mentions_of(words_of(owner))
+    return Foreign("reference", start, end) if is_site else None
 
 
 def _is_others(text: str, at: int, end: int) -> bool:

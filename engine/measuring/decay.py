@@ -69,7 +69,8 @@ def injection_time(
         )
     if a.injected_at is not None and not a.injected_at_is_time_only:
         return a.injected_at
-    if a.ge_injected_at is not None:
+    is_of_this_scan = a.ge_scan_at is None or _is_of_this_scan(a, scan_start(a))
+    if a.ge_injected_at is not None and is_of_this_scan:
         return a.ge_injected_at
     if a.injected_at is None:
         raise Refused(
@@ -128,13 +129,17 @@ def _stated_reference(
     if a.decay_corrected_at is not None and a.decay_correction is None:
         return Reference(a.decay_corrected_at, "Decay Correction DateTime")
     if a.ge_scan_at is not None:
-        # Private dates may be left behind when a study's dates are shifted.
-        if began is None or -_AGREE <= began - a.ge_scan_at < _DAY:
+        if _is_of_this_scan(a, began):
             return Reference(a.ge_scan_at, "GE scan date and time")
         flags.append("vendor-scan-time-ignored")
     if a.series_at is not None and (began is None or a.series_at <= began):
         return Reference(a.series_at, "Series Date and Time")
     return None
+
+
+def _is_of_this_scan(a: PetAcquisition, began: datetime | None) -> bool:
+    """Whether GE's times are on the series' time base: a shift of dates may leave them behind."""
+    return a.ge_scan_at is not None and (began is None or -_AGREE <= began - a.ge_scan_at < _DAY)
 
 
 def _back_computed(a: PetAcquisition, half_life_s: float) -> datetime | None:

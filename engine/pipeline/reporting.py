@@ -10,7 +10,7 @@ from pydicom import Dataset
 from engine.acquisition import SuvRefusal
 from engine.case import Case
 from engine.describing.template import Template
-from engine.errors import EmptySegment, InvalidReport, UnusableCase
+from engine.errors import EmptySegment, GridMismatch, InvalidReport, UnusableCase
 from engine.finding import Describer, Report, Unreported
 from engine.lesion import Lesion, Measurements, Segment
 from engine.measuring import MEASUREMENT_VERSION
@@ -85,7 +85,7 @@ def read_scan(case: Case) -> tuple[Scan, tuple[str, ...]]:
     suv = suv_conversion(acquisition)
     if not isinstance(suv, SuvRefusal):
         pet = to_suv(pet, suv)
-    ct, notes = _read_ct(case)
+    ct, notes = _read_ct(case, pet)
     return Scan(pet, ct, acquisition, suv), notes
 
 
@@ -141,11 +141,17 @@ def write_documents(report: Report, case: Case, style: ReportStyle) -> Documents
     return Documents(report, sr, seg)
 
 
-def _read_ct(case: Case) -> tuple[Volume | None, tuple[str, ...]]:
+def _read_ct(case: Case, pet: Volume) -> tuple[Volume | None, tuple[str, ...]]:
     if not case.ct:
         return None, ("No CT: reported from the PET alone.",)
     try:
-        return read_ct(case.ct), ()
+        ct = read_ct(case.ct)
+        spaces = {ct.grid.frame_of_reference_uid, pet.grid.frame_of_reference_uid} - {None}
+        if len(spaces) > 1:
+            raise GridMismatch(
+                "CT and PET lie in two frames of reference", code="frame-of-reference-differs"
+            )
+        return ct, ()
     except UnusableCase as exc:
         return None, (f"CT not usable ({exc.code}), reported from the PET alone: {exc}",)
 

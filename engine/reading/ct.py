@@ -23,7 +23,10 @@ CT_CLASSES = frozenset(
 
 
 def read_ct(paths: Sequence[Path]) -> Volume:
-    """All planes of one CT series; each plane by its own Rescale Slope and Intercept."""
+    """All planes of one CT series; each plane by its own Rescale Slope and Intercept.
+
+    Raises MissingQuantity without them, Unreadable (`not-hu`) where Rescale Type says another unit.
+    """
     stack = read_stack(paths)
     return rescaled(stack, [_scaling(plane) for plane in stack.slices], "HU")
 
@@ -38,6 +41,9 @@ def _scaling(plane: Slice) -> tuple[float, float]:
         )
     if plane.attributes.items("ModalityLUTSequence"):
         raise Unreadable(f"Instance {uid} has a Modality LUT, no rescale", code="modality-lut")
+    # US says nothing; all else (Z_EFF, MGML, ED, PCT, ...) is another quantity of a spectral CT
+    if (plane.attributes.text("RescaleType") or "US").upper() not in ("HU", "US"):
+        raise Unreadable(f"Instance {uid} states a Rescale Type that is not HU", code="not-hu")
     return _number(plane, "RescaleSlope"), _number(plane, "RescaleIntercept")
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from engine.geometry import Grid
 from engine.reading.content import Unusable
-from engine.reading.planes import distinct_positions, pitch_of
+from engine.reading.planes import SAME_PLANE_MM, distinct_positions, pitch_of
 from engine.reading.rt_rois import Roi, points_lps_mm
 
 Float = npt.NDArray[np.float64]
@@ -16,7 +16,7 @@ Float = npt.NDArray[np.float64]
 AREAS = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 DECIMALS = 6  # of a voxel: beyond lies the noise of the transformation
 LARGEST_TILT = 0.5  # of the PET's slice spacing, which a contour may leave its plane by
-MULTIPLE = 0.02  # relative
+SMALLEST_GAP_MM = 0.5  # no images of a person lie nearer: one plane was drawn on twice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,22 +61,23 @@ def planes_of(roi: Roi, pet: Grid) -> RoiPlanes:
 
 
 def smallest_gap_mm(every_roi: Sequence[RoiPlanes]) -> float | None:
-    """The smallest distance of two planes of one ROI in the whole structure set."""
-    gaps = [float(np.diff(roi.planes_mm).min()) for roi in every_roi if len(roi.planes_mm) > 1]
-    return min(gaps, default=None)
+    """The smallest distance of two planes of one ROI in the whole structure set, from 0.5 mm on."""
+    gaps = np.concatenate([np.empty(0), *(np.diff(roi.planes_mm) for roi in every_roi)])
+    return min(gaps[gaps >= SMALLEST_GAP_MM].tolist(), default=None)
 
 
 def drawn_pitch_mm(roi: RoiPlanes, gap_of_the_set_mm: float | None, pet: Grid) -> float:
     """The spacing that the ROI was drawn on.
 
-    Its own smallest gap, but the smallest gap of the structure set where the ROI's is a multiple
-    of it (planes were left out); for a single plane the latter, else the PET's slice spacing.
+    What its own planes and thickness tell. Where they are two planes alone, the smallest gap of
+    the structure set that theirs is a multiple of (planes were left out); for a single plane that
+    gap, else the PET's slice spacing.
     """
     own = pitch_of(roi.planes_mm, None, roi.thickness_mm)
     if own is None:
         return gap_of_the_set_mm or pet.spacing_mm[0]
-    if gap_of_the_set_mm is not None and len(roi.planes_mm) > 1:
-        ratio = own / gap_of_the_set_mm
-        if round(ratio) > 1 and abs(ratio - round(ratio)) <= MULTIPLE * ratio:
+    if gap_of_the_set_mm is not None and len(roi.planes_mm) == 2 and roi.thickness_mm is None:
+        steps = round(own / gap_of_the_set_mm)
+        if steps > 1 and abs(own - steps * gap_of_the_set_mm) <= SAME_PLANE_MM:
             return gap_of_the_set_mm
     return own

@@ -10,7 +10,7 @@ from engine.finding import Report
 from engine.report import rows, walk
 from engine.report.group_check import group_problems, segment_number
 from engine.report.state_check import state_problems
-from engine.report.style import is_uid
+from engine.report.style import has_uid_form, is_uid
 from engine.report.value_check import value_problems
 from engine.volume import ImageReference
 
@@ -111,8 +111,14 @@ def _tree_problems(sr: Dataset) -> Iterator[str]:
     for item in (sr, *walk.descendants(sr)):
         if item.get("ValueType") == "CONTAINER" and item.get("ContinuityOfContent") != "SEPARATE":
             yield "A container is not SEPARATE"
-        if item.get("ValueType") == "UIDREF" and not is_uid(str(item.get("UID", ""))):
+        if item.get("ValueType") == "UIDREF" and not _may_be_stated(item):
             yield f"{item.get('UID')!r} is no UID"
+
+
+def _may_be_stated(uidref: Dataset) -> bool:
+    """Ours are UIDs; the series' is repeated as its images state it (ADR 0005)."""
+    is_stated = codes.same(walk.concept(uidref), codes.SOURCE_SERIES_FOR_SEGMENTATION)
+    return (has_uid_form if is_stated else is_uid)(str(uidref.get("UID", "")))
 
 
 def _order_problems(groups: Sequence[Dataset]) -> Iterator[str]:

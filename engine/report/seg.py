@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
+from pydicom.valuerep import DS
 
 from engine import codes
 from engine.case import Case
@@ -65,6 +66,7 @@ def _segmentation(
         content_label="RTSTRUCT_ROIS",
         content_description="RTSTRUCT ROIs as voxels of the PET",
         series_description="RTSTRUCT ROIs as measured on PET",
+        specific_character_set="ISO_IR 192",  # highdicom refuses the PET's where value 1 is empty
     )
     return seg
 
@@ -121,13 +123,18 @@ def _description(number: int, segment: Segment, style: ReportStyle) -> hd.seg.Se
     )
 
 
-def _nameless_header(path: Path) -> Dataset:
-    """A PET header without its patient, whose name highdicom's warnings would print."""
+def _nameless_header(path: Path, spacing_mm: float) -> Dataset:
+    """A PET header without its patient, whose name highdicom's warnings would print.
+
+    `spacing_mm` of the slices is its Slice Thickness (type 2) where it states none.
+    """
     header = read_header(path)
     for element in header.group_dataset(0x0010):
         del header[element.tag]
     for keyword in modules.REQUIRED:
         setattr(header, keyword, None)
+    if not header.get("SliceThickness"):
+        header.SliceThickness = DS(spacing_mm, auto_format=True)
     return header
 
 
@@ -139,7 +146,8 @@ def _frames(
     touched = np.zeros(len(pet.slices), bool)
     for segment in segments:
         touched |= segment.mask.voxels.any(axis=(1, 2))
-    headers = {str(header.SOPInstanceUID): header for header in map(_nameless_header, case.pet)}
+    nameless = (_nameless_header(path, pet.grid.spacing_mm[0]) for path in case.pet)
+    headers = {str(header.SOPInstanceUID): header for header in nameless}
     planes = np.flatnonzero(touched).tolist()
     if pet.slices[0].frame_number is None:
         images = [headers[pet.slices[k].sop_instance_uid] for k in planes]

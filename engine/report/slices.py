@@ -98,10 +98,15 @@ def slice_pages(report: Report, standing: str = UNVERIFIED) -> Iterator[Page]:
 
     Of one or two lesions, the PET and the CT alone are seen as well.
     """
-    lesions = [one for one in lesions_of(report) if one.lesion.segment.mask.voxels.any()]
+    drawn = [
+        (one, colour_of(place))
+        for place, one in enumerate(lesions_of(report))
+        if one.lesion.segment.mask.voxels.any()
+    ]
+    lesions = [one for one, _ in drawn]
     shown = lesions[: MOST_PAGES * ON_A_PAGE]
     kinds = _kinds(report, len(lesions))
-    crops = [_Crop(one.lesion.segment) for one in lesions]
+    crops = [_Crop(one.lesion.segment, colour) for one, colour in drawn]
     for first in range(0, len(shown), ON_A_PAGE):
         part = range(first, min(first + ON_A_PAGE, len(shown)))
         title = f"Lesion{'s' if len(part) > 1 else ''} {', '.join(map(_number, shown[first:][:6]))}"
@@ -145,7 +150,7 @@ def _page(
         ink = (FAINT, PAPER) if kind == "PET" else (PAPER, INK)
         draw_sides(axes, "R", "L", ink)
         _draw_bar(axes, plane, ink)
-        _draw_caption(figure, page, (left, bottom), lesions[index], colour_of(index), kind)
+        _draw_caption(figure, page, (left, bottom), lesions[index], crops[index].colour, kind)
         images |= dict.fromkeys(_seen(report, lesions[index], plane))
     scale = ScalarMappable(Normalize(*window), GREY if report.scan.ct is None else HOT)
     draw_scale(figure, page, scale, report)
@@ -156,9 +161,13 @@ def _page(
 
 
 class _Crop:
-    """The part of a mask that is marked, with a margin of one voxel: most of a body is not."""
+    """The part of a mask that is marked, with a margin of one voxel: most of a body is not.
 
-    def __init__(self, segment: Segment) -> None:
+    Its colour is the one that the lesion has on the projections.
+    """
+
+    def __init__(self, segment: Segment, colour: str) -> None:
+        self.colour = colour
         voxels = segment.mask.voxels
         spans = []
         for axis in range(3):
@@ -265,7 +274,7 @@ def _draw_lesions(
     centres = (np.arange(SAMPLES) + 0.5) / SAMPLES * plane.side_mm
     for index in order:
         lines = axes.contour(
-            centres, centres, crossed[index].values, levels=[0.5], colors=[colour_of(index)],
+            centres, centres, crossed[index].values, levels=[0.5], colors=[crops[index].colour],
             linewidths=2.0 if index == about else 1.0,
         )  # fmt: skip
         lines.set_path_effects([withStroke(linewidth=3.6 if index == about else 2.2,
@@ -277,7 +286,7 @@ def _draw_lesions(
             boxes[index], plane.extent_mm, list(boxes.values()), taken, height_mm
         )  # fmt: skip
         number = _number(lesions[index])
-        draw_number(axes, boxes[index], place, number, colour_of(index), plane.extent_mm, size)
+        draw_number(axes, boxes[index], place, number, crops[index].colour, plane.extent_mm, size)
         taken.append(place)
     axes.set_xlim(0, plane.side_mm)
     axes.set_ylim(0, plane.side_mm)

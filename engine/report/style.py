@@ -55,6 +55,11 @@ def is_uid(text: str) -> bool:
     return len(text) <= 64 and re.fullmatch(RE_VALID_UID, text) is not None
 
 
+def has_uid_form(text: str) -> bool:
+    """Whether `text` is what archives take for a UID: leading zeros do not count (ADR 0005)."""
+    return len(text) <= 64 and re.fullmatch(r"[0-9]+(?:\.[0-9]+)+", text) is not None
+
+
 def sr_uid(style: ReportStyle) -> str:
     """SOP Instance UID of the SR."""
     return derived_uid(style.seed, "sr")

@@ -45,6 +45,14 @@ QUANTITIES = [
     ("level 5-fold", "level"),
     ("level 4 minutes after injection", "level"),
     ("rib 7 degrees", "rib"),
+    # a grade of uptake, or of a reader, is no level of the neck
+    ("Node with uptake intensity level 4.", "Node with uptake intensity level."),
+    ("Node with uptake at level 4 intensity.", "Node with uptake at level intensity."),
+    ("Metastasis, confidence level 3.", "Metastasis, confidence level."),
+    ("Visual level 3 uptake.", "Visual level uptake."),
+    ("Avidity level 2, SUV 4.", "Avidity level, SUV 9.8."),
+    ("Node measures C5 cm.", "Node."),
+    ("Node of T9 mm.", "Node."),
     # numbers that are words
     ("SUV in the twenties", "SUV 9.8"),
     ("SUV in the mid-twenties", "SUV 9.8"),
@@ -82,7 +90,9 @@ KEPT = [
         "T 9 vertebra", "Vertebra T 9", "S6 segment", "Segment S7", "S8 lesion",
         "zone 3 lymph node", "zones 2 and 3", "18FDG", "(18)F-FDG", "[18]F-FDG", "18-FDG avid",
         "4L/5 stations", "4L node", "Left lower paratracheal (4L) node", "Nodes at 4R and 4L",
-        "level 2 or 3 node", "T4 lesion", "T4 vertebra lesion", "Lesion at T4, disease elsewhere",
+        "level 2 or 3 node", "Intense uptake at level 2.", "Uptake level 2 node", "Uptake level 2A",
+        "Moderate intensity level 3 lymph node",
+        "T4 lesion", "T4 vertebra lesion", "Lesion at T4, disease elsewhere",
     )),
 ]  # fmt: skip
 

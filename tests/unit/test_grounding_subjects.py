@@ -3,6 +3,7 @@
 import pytest
 
 from engine.grounding.numbers import grounded_numbers
+from engine.grounding.sites import site_of
 from tests.unit.grammar import MEASURED
 
 UNVERIFIED, OTHER, PRIOR = "unverified-number", "other-lesion-removed", "prior-number-removed"
@@ -55,6 +56,22 @@ REFUSED = [
     ("There is a second nodule in the lung. It measures 8 mm.",
      "There is a second nodule in the lung.", OTHER),
     ("Nodule abutting a 4 cm mass, which has SUV 12.", "Nodule abutting a mass.", OTHER),
+    # what the lesion is compared with
+    ("Left lung nodule less avid than the right hilar node with SUV 4.",
+     "Left lung nodule less avid than the right hilar node.", OTHER),
+    ("Left lung nodule less avid than the node at T9, which has SUV 4.",
+     "Left lung nodule less avid than the node at T9.", OTHER),
+    ("Focus with uptake greater than normal bone marrow (SUVmax 2.0).",
+     "Focus with uptake greater than normal bone marrow.", UNVERIFIED),
+    ("Left adrenal nodule with uptake less than the right adrenal gland (SUV 3.0).",
+     "Left adrenal nodule with uptake less than the right adrenal gland.", UNVERIFIED),
+    ("Nodule smaller than the 4 cm right mass.", "Nodule smaller than the right mass.", OTHER),
+    # a sentence of another site
+    ("Nodule in the lung. For comparison, the kidney has an SUV of 2.1.",
+     "Nodule in the lung.", UNVERIFIED),
+    ("Nodule in the lung. Heart SUV 8.", "Nodule in the lung.", UNVERIFIED),
+    ("Lesion at T9. Heart: SUV 8, 12 cm.", "Lesion at T9.", UNVERIFIED),
+    ("Nodule in the lung. The adjacent lung has SUV 0.6.", "Nodule in the lung.", UNVERIFIED),
     # the past
     ("SUV max was 8.2 and is now 5.1.", "SUV max is now 9.8.", PRIOR),
     ("was 1.5 cm, now 1.2 cm", "Now 3.1 cm", PRIOR),
@@ -66,10 +83,20 @@ REFUSED = [
     ("SUV max 6.3, prev 8.", "SUV max 9.8.", PRIOR),
     ("SUV used to be 8.2.", "SUV.", PRIOR),
     ("Size was 12 mm and has decreased to 8 mm.", "Size has decreased to 3.1 cm.", PRIOR),
-    ("SUV max 6.3 vs 4.1 in the contralateral node.", "SUV max 9.8.", PRIOR),
+    ("SUV max 6.3 vs 4.1 in the contralateral node.", "SUV max 9.8.", UNVERIFIED),
     ("SUV went from 8.2 to 5.1.", "SUV went to 9.8.", PRIOR),
 ]  # fmt: skip
 
+COMPARED = [
+    ("Intense uptake with SUV max of 6.3 compared with 2.1 in the liver.",
+     "Intense uptake with SUV max of 9.8."),
+    ("Focus, SUV max of 6.3 compared to 2.1 in the bladder.", "Focus, SUV max of 9.8."),
+    ("Focus with SUV 6.3 versus 2.1 liver.", "Focus with SUV 9.8."),
+    ("Focus with SUV 6.3 versus 2.1 right kidney.", "Focus with SUV 9.8."),
+    ("Focus, SUV 6.3 vs. 2.1 for blood pool, 3 cm.", "Focus, SUV 9.8, 3.1 cm."),
+    ("SUV 6.3 compared to 2.1 in the liver and 1.5 in the spleen.", "SUV 9.8."),
+    ("SUV max 6.3 compared with 4.1 at T9.", "SUV max 9.8 compared with T9."),
+]  # fmt: skip
 OWN = [
     ("Lesion in the liver has SUV max of 6.3.", "Lesion in the liver has SUV max of 9.8."),
     ("Focus in the liver with SUVmax 6.3.", "Focus in the liver with SUVmax 9.8."),
@@ -80,6 +107,20 @@ OWN = [
     ("Increase in SUV max to 6.3", "Increase in SUV max to 9.8"),
     ("Increased SUV max of 6.3", "Increased SUV max of 9.8"),
     ("Node with SUV greater than 6.", "Node with SUV 9.8."),
+    ("Uptake greater than 6.3 SUV.", "Uptake 9.8 SUV."),
+    ("Node larger than 2 cm with SUV 6.", "Node 3.1 cm with SUV 9.8."),
+    ("More than mild uptake in the right lung with SUV 4.",
+     "More than mild uptake in the right lung with SUV 9.8."),
+    ("Hilar nodes, right greater than left hilar nodes with SUV 4.",
+     "Hilar nodes, right greater than left hilar nodes with SUV 9.8."),
+    ("The nodule smaller than the mass has SUV 4.",
+     "The nodule smaller than the mass has SUV 9.8."),
+    ("Kidney SUV 4.", "Kidney SUV 9.8."),
+    ("Focus in the left lung. Left upper lobe SUV 4.",
+     "Focus in the left lung. Left upper lobe SUV 9.8."),
+    ("Uptake in the chest. Heart SUV 4.", "Uptake in the chest. Heart SUV 9.8."),
+    ("Nodule in the lung. The heart uptake has SUV 4.",
+     "Nodule in the lung. The heart uptake has SUV 9.8."),
     ("SUV max on axial slice 86 is 4.2.", "SUV max on axial slice 57 is 9.8."),
     ("SUV elevated, axial slice 86.", "SUV elevated, axial slice 57."),
     ("Mass, SUV 8.2, with a satellite nodule.", "Mass, SUV 9.8, with a satellite nodule."),
@@ -119,3 +160,14 @@ def test_an_axis_that_is_said_twice_and_differs_is_none() -> None:
     text, _, flags = grounded_numbers("short axis 8 mm in greatest dimension", MEASURED)
     assert text == "short axis in greatest dimension"
     assert flags == (UNVERIFIED,)
+
+
+@pytest.mark.parametrize(("raw", "expected"), COMPARED, ids=[raw for raw, _ in COMPARED])
+def test_the_place_of_what_a_lesion_is_compared_with_is_not_the_lesions(
+    raw: str, expected: str
+) -> None:
+    text, _, flags = grounded_numbers(raw, MEASURED)
+    assert text == expected
+    assert set(flags) == {UNVERIFIED}
+    assert site_of(text).site is None
+    assert grounded_numbers(text, MEASURED)[0] == text

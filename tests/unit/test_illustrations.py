@@ -16,10 +16,11 @@ from engine.lesion import Segment
 from engine.pipeline.redrawing import report_of
 from engine.report import illustrations, slices
 from engine.report.illustrations import encapsulated_pdf, key_image_uid, key_images, pdf_of
-from engine.report.page import lesions_of
+from engine.report.page import colour_of, lesions_of
 from engine.report.seg import build_seg
 from engine.report.slices import slice_pages
 from engine.report.sr import build_sr
+from engine.volume import Mask
 from pacsnode.showing.projection_child import figure_of
 from tests import makers
 from tests.conftest import peer_path
@@ -240,9 +241,20 @@ def test_the_outline_of_a_slice_lies_where_the_lesion_is(study):
     assert x == sorted(x)  # lesion 1 is the most to the patient's right: columns grow to the left
 
 
+def test_a_lesion_has_the_colour_of_the_projections_on_its_slice(tmp_path):
+    """The second has no voxel on the PET: no slice, but a place among the colours."""
+    study = Study(tmp_path, lesions=3)
+    second = study.segments[1]
+    empty = Mask(np.zeros_like(second.mask.voxels), second.mask.grid)
+    study.segments = (study.segments[0], replace(second, mask=empty), study.segments[2])
+    (page,) = slice_pages(study.report())
+    captions = {said.get_text(): said.get_color() for said in page.figure.texts}
+    assert (captions["1"], captions["3"]) == (colour_of(0), colour_of(2))
+
+
 def test_a_mask_is_cut_where_it_is_marked_and_found_again(study):
     segment: Segment = study.segments[0]
-    crop = slices._Crop(segment)
+    crop = slices._Crop(segment, colour_of(0))
     k, j, i = (int(each.mean()) for each in np.nonzero(segment.mask.voxels))
     x, y, z = study.pet.grid.to_lps_mm((k, j, i))
     on = crop.on(slices.Plane(x, y, z, 100.0))

@@ -70,6 +70,19 @@ def test_legacy_converted_ct(tmp_path: Path) -> None:
     assert {each.sop_class_uid for each in ct.slices} == {"1.2.840.10008.5.1.4.1.1.2.2"}
 
 
+@pytest.mark.parametrize("stated", ["Z_EFF", "MGML", "ED", "PCT"])
+def test_a_ct_of_another_unit_is_not_hounsfield(tmp_path: Path, stated: str) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        read_ct(save(make_ct(HU, RescaleType=stated), tmp_path))
+    assert refusal.value.code == "not-hu"
+
+
+@pytest.mark.parametrize("stated", ["HU", "US", "", None])
+def test_a_ct_that_states_no_other_unit_is_hounsfield(tmp_path: Path, stated: str | None) -> None:
+    ct = read_ct(save(make_ct(HU, RescaleType=stated), tmp_path))
+    assert np.array_equal(ct.values, HU)
+
+
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_without_a_rescale_it_is_not_hounsfield(tmp_path: Path, keyword: str) -> None:
     paths = save(make_ct(HU, **{keyword: None}), tmp_path)

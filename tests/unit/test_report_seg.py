@@ -133,6 +133,27 @@ def test_an_roi_that_vanished_has_no_segment_and_no_group(study):
     assert problems_of(sr, mask=seg, images=study.pet.slices, report=report) == ()
 
 
+@pytest.mark.parametrize("stated", [["", "ISO 2022 IR 87"], ["", "ISO 2022 IR 149"], ""])
+def test_a_pet_of_any_character_set_carries_a_seg(tmp_path, stated):
+    """Value 1 empty is the standard's form for Japanese and Korean (PS3.5 6.1.2.4)."""
+    study = Study(tmp_path, rtstruct=True, SpecificCharacterSet=stated)
+    seg = build_seg(study.report(), study.case, STYLE)
+    assert seg.SpecificCharacterSet == "ISO_IR 192"
+    assert seg.PatientName == study.pet_datasets[0].PatientName
+    np.testing.assert_array_equal(
+        read_back(seg, 1, study.pet.grid.shape, study), study.segments[0].mask.voxels
+    )
+
+
+@pytest.mark.parametrize("stated", [{"SliceThickness": None}, {"SliceThickness": ""}])
+def test_a_pet_without_slice_thickness_carries_a_seg(study, tmp_path, stated):
+    images = makers.make_pet(**stated)
+    case = replace(study.case, pet=tuple(makers.save(images, tmp_path / "thin")))
+    seg = build_seg(study.report(), case, STYLE)
+    [measures] = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.SliceThickness == pytest.approx(study.pet.grid.spacing_mm[0])
+
+
 def test_only_vanished_rois_make_no_seg(study):
     empty = np.zeros(study.pet.grid.shape, bool)
     with_masks(study, empty, empty, empty)

@@ -184,6 +184,55 @@ def test_contour_slab_thickness_counts_where_the_planes_do_not_tell(
     assert np.flatnonzero(marked).tolist() == taken
 
 
+@pytest.mark.parametrize(
+    ("planes_mm", "others_mm"),
+    [
+        (np.arange(0, 40, 5.0), np.arange(0, 40, 2.5)),  # half the lesion's spacing
+        (np.arange(3, 21, 3.0), [6.0, 6.08]),  # one plane drawn twice, by hand
+        ([3.0, 6.0, 9.0, 15.0], [3.0, 4.5]),
+    ],
+)
+def test_no_roi_makes_the_slabs_of_another_thinner(
+    planes_mm: Any, others_mm: Any, tmp_path: Path
+) -> None:
+    long = make_pet(np.ones((16, 32, 32)))
+    volume, _ = read_pet(save(long, tmp_path / "pet"))
+    lesion = [square(0, 0, 40, z) for z in planes_mm]
+    alone = drawn(tmp_path / "alone", long, volume, {"lesion": lesion}).segments[0]
+    rois = {"lesion": lesion, "other": [square(40, 0, 16, z) for z in others_mm]}
+    beside = drawn(tmp_path / "beside", long, volume, rois).segments[0]
+    assert np.array_equal(beside.mask.voxels, alone.mask.voxels)
+    assert beside.drawn_volume_cm3 == alone.drawn_volume_cm3
+
+
+@pytest.mark.parametrize(
+    ("other_mm", "thickness_mm", "taken"),
+    [
+        ([0.0, 3.0], "", [2, 5]),  # 9 mm is three times 3 mm: planes were left out
+        ([0.0, 3.0], "9", [1, 2, 3, 4, 5, 6]),  # its own thickness goes first
+        ([0.0, 2.9], "", [1, 2, 3, 4, 5, 6]),  # 9 mm is no multiple of 2.9 mm
+        ([0.0, 0.3], "", [1, 2, 3, 4, 5, 6]),  # no spacing of images
+    ],
+)
+def test_two_planes_were_drawn_on_the_set_s_gap_where_theirs_is_a_multiple(
+    other_mm: Any,
+    thickness_mm: str,
+    taken: list[int],
+    tmp_path: Path,
+    series: list[Dataset],
+    pet: Volume,
+) -> None:
+    rois = {
+        "one": [square(0, 0, 16, z) for z in (6, 15)],
+        "two": [square(40, 0, 16, z) for z in other_mm],
+    }
+    dataset = make_rtstruct(rois, series)
+    for contour in dataset.ROIContourSequence[0].ContourSequence:
+        contour.ContourSlabThickness = thickness_mm
+    marked = read_mask(save(dataset, tmp_path)[0], pet).segments[0].mask.voxels.any(axis=(1, 2))
+    assert np.flatnonzero(marked).tolist() == taken
+
+
 def test_rois_that_mark_nothing_are_listed_with_their_reason(
     tmp_path: Path, series: list[Dataset], pet: Volume
 ) -> None:

@@ -212,6 +212,17 @@ def test_the_ge_injection_time_where_the_standard_one_is_absent() -> None:
     assert conversion.factors == after(90)
 
 
+def test_a_ge_injection_time_of_another_time_base_is_ignored() -> None:
+    """The study's dates were shifted by three days, and the private elements left as they were."""
+    moved = {"SeriesDate": "20240105", "AcquisitionDate": "20240105"}
+    left = _ge("20240102100000.00", "20240102090000.00")
+    only_a_time = {"RadiopharmaceuticalStartDateTime": None}
+    conversion = converted(left, dose=only_a_time, **moved)
+    assert (conversion.factors, conversion.flags) == (after(60), ("vendor-scan-time-ignored",))
+    zirconium = {"RadionuclideHalfLife": "282276", **only_a_time}
+    assert refused(left, dose=zirconium, **moved).code == "missing-injection-date"
+
+
 @pytest.mark.parametrize(
     ("injected", "zone", "minutes"),
     [
