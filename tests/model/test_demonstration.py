@@ -1,5 +1,6 @@
 """`--model demo`: what it means, who may use it, and what its reports say."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -69,6 +70,13 @@ def test_its_profile_is_its_own_unless_another_is_wanted(
         assert describer.identity.is_demonstration
     with describing(told.model_copy(update={"profile": "petar-release"})) as describer:
         assert describer.identity.profile == "petar-release"
+
+
+def test_the_card_is_of_the_weights_that_ship() -> None:
+    weights = (FOLDER / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() in (ROOT / "docs" / "model-card.md").read_text(
+        "utf-8"
+    )
 
 
 def test_a_checkpoint_that_says_nothing_is_no_demonstration(tmp_path: Path) -> None:
