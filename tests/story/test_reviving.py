@@ -15,7 +15,7 @@ from engine.describing.template import Template
 from engine.finding import Description
 from engine.lesion import Lesion
 from engine.volume import Scan
-from pacsnode.errors import BadSettings, NodeError
+from pacsnode.errors import NodeError, Unavailable
 from pacsnode.jobs import journal, making
 from pacsnode.jobs.desk import Backoff, Desk
 from pacsnode.jobs.orders import ReportOrder
@@ -71,7 +71,7 @@ def test_a_port_that_is_taken_is_said_and_starts_no_worker(tmp_path: Path) -> No
         settings = settings_for(tmp_path)
         listen = settings.listen.model_copy(update={"port": taken.port})
         node = Node(settings.model_copy(update={"listen": listen}))
-        with pytest.raises(BadSettings):
+        with pytest.raises(Unavailable):
             node.start()
         assert node.worker_pid is None
         node.stop()

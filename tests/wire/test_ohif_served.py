@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from pacsnode.access import Person
+from pacsnode.access.audit import Audit
 from pacsnode.errors import BadSettings
 from pacsnode.settings import Settings
 from pacsnode.web.application import application
@@ -218,6 +219,7 @@ def test_who_has_no_role_gets_nothing_of_it(build: Path) -> None:
     nobody = Person("somebody", frozenset(), "oidc")
     for route in viewer_routes(build):
         assert isinstance(route, Route)
-        scope = {"type": "http", "method": "GET", "path": route.path, "path_params": {"path": ""}}
+        scope = {"type": "http", "method": "GET", "path": route.path, "path_params": {"path": ""},
+                 "audit": Audit()}  # fmt: skip
         with pytest.raises(HTTPException, match="'read'"):
             route.endpoint(Request({**scope, "headers": [], "person": nobody}))
