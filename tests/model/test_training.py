@@ -56,13 +56,8 @@ def rows_of(out: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_it_learns_to_name_what_it_has_not_seen(
-    optimiser: str, school: Path, tmp_path: Path
-) -> None:
-    stage = stage_of(
-        steps=120, batch=16, schedule="constant", learning_rate=1e-3, optimiser=optimiser
-    )
+def test_it_learns_to_name_what_it_has_not_seen(school: Path, tmp_path: Path) -> None:
+    stage = stage_of(steps=120, batch=16, schedule="constant", learning_rate=1e-3, optimiser="muon")
     train(recipe_of(school, stage=[stage]), tmp_path / "run")
     rows = rows_of(tmp_path / "run")
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 4
