@@ -34,6 +34,15 @@ BY_TITLE, BY_URL = "by-title", "by-url"  # never the name of a setting
 _TITLE_KEYS = frozenset({"ae_title", "host", "port"})
 
 
+def unmapped(address: str) -> str:
+    """An IPv4 address as such, where a socket of both families tells it as ::ffff:a.b.c.d."""
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return address if mapped is None else str(mapped)
+
+
 def _root(told: str) -> str:
     """The root of a DICOMweb service, without its last slash (PS3.18 8.2: the base URI)."""
     if re.search(r"[^!-~]", told):

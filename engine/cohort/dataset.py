@@ -95,8 +95,7 @@ def read_scan(study: Path) -> Scan:
         for k, number in enumerate(numbers)
     )
     pet = _volume(values, pet_grid, "g/ml", slices, _uid(study.name, "pet"))
-    code = told.get("tracer_code")
-    acquisition = plain_acquisition(told.get("tracer"), None if code is None else Code(*code))
+    acquisition = plain_acquisition(told.get("tracer"), _code(study, told.get("tracer_code")))
     suv = SuvConversion(np.ones(grid.shape[0]), "bw", "the dataset holds SUV")
     return Scan(pet, _ct(study, frame), acquisition, suv)
 
@@ -195,6 +194,15 @@ def _found(study: Path, stem: str) -> tuple[npt.NDArray[Any], Grid]:
     if path is None:
         raise Unreadable(f"Study {study.name} has neither {stem}.npz nor {stem}.nii.gz")
     return read_array(path)
+
+
+def _code(study: Path, told: Any) -> Code | None:
+    """[value, scheme, meaning]."""
+    if told is None:
+        return None
+    if not isinstance(told, list) or [type(part) for part in told] != [str] * 3:
+        raise Unreadable(f"{study.name}/{_STUDY}: tracer_code is not value, scheme and meaning")
+    return Code(*told)
 
 
 def _ct(study: Path, frame: str | None) -> Volume | None:

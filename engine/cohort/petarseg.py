@@ -285,11 +285,10 @@ def _split_of(told: _Row) -> str:
         raise Unreadable(
             f"Lines of its study or patient state several splits: {listed}", code="splits-differ"
         )
-    for split in told.splits:
-        if split not in SPLITS:
-            raise Unreadable(f"No split is {split!r}", code="no-such-split")
-        return split
-    return split_of(_owner(told.cells))
+    split = next(iter(told.splits), None) or split_of(_owner(told.cells))
+    if split not in SPLITS:
+        raise Unreadable(f"No split is {split!r}", code="no-such-split")
+    return split
 
 
 def _inside(images: Path, path: str) -> Path:

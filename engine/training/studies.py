@@ -12,6 +12,7 @@ from engine.cohort.dataset import has_regions, read_records, read_regions, read_
 from engine.cohort.record import Record
 from engine.cohort.world import WorldOptions, make_world_study, name_with_side
 from engine.errors import Unreadable
+from engine.evaluating.held_out import FIRST_SEED
 from engine.training.recipe import BadRecipe, Fact, Phantoms, Recipe
 from engine.volume import Mask, Scan
 
@@ -44,7 +45,10 @@ class Studies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PhantomStudies:
-    """The phantom world, seed by seed, but for the seeds that are held out."""
+    """The phantom world, seed by seed, but for the seeds that are held out.
+
+    Raises BadRecipe where they reach those that `pacsnode evaluate` judges by.
+    """
 
     options: WorldOptions
     first_seed: int
@@ -54,6 +58,8 @@ class PhantomStudies:
         seed = self.first_seed + number
         if seed >= self.held_out.start:
             seed += len(self.held_out)
+        if seed >= FIRST_SEED:
+            raise BadRecipe(f"Seeds from {FIRST_SEED} on are for `pacsnode evaluate` alone")
         return phantom_study(seed, self.options)
 
 

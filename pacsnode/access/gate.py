@@ -18,6 +18,7 @@ from pacsnode.access.entrance import Entrance, NotAdmitted
 from pacsnode.access.guard import AUDIT, CSRF, PERSON
 from pacsnode.access.person import LOCAL
 from pacsnode.access_section import is_loopback
+from pacsnode.addresses import unmapped
 from pacsnode.web_section import ANY, Web
 
 DICOM_WEB: Final = "/dicom-web"
@@ -119,7 +120,7 @@ class Gate:
     def _believe_proxy(self, scope: Scope) -> None:
         """Behind a proxy: put the client it tells of in its place, and https."""
         if scope.get("client"):
-            scope["client"] = (_unmapped(scope["client"][0]), scope["client"][1])
+            scope["client"] = (unmapped(scope["client"][0]), scope["client"][1])
         if not self._web.behind_proxy:
             return
         nearest = address_of(Request(scope))
@@ -127,7 +128,7 @@ class Gate:
             raise Refused(refusal(403, "Reach this server through its proxy"))
         # some proxies add a line of their own below the client's
         told = ",".join(Request(scope).headers.getlist("x-forwarded-for"))
-        way = [_unmapped(part.strip()) for part in told.split(",") if part.strip()]
+        way = [unmapped(part.strip()) for part in told.split(",") if part.strip()]
         # from the right, each was told by the one before it: the first that is no proxy of ours
         client = next((part for part in reversed(way) if not self._is_proxy(part)), nearest)
         scope["client"] = (client[:64], 0)
@@ -247,15 +248,6 @@ def not_admitted(refused: NotAdmitted, headers: Mapping[str, str]) -> Response:
 def address_of(request: Request) -> str:
     """Where a request comes from."""
     return request.client.host if request.client is not None else ""
-
-
-def _unmapped(address: str) -> str:
-    """An IPv4 address as such, where a socket of both families tells it as ::ffff:a.b.c.d."""
-    try:
-        mapped = ipaddress.IPv6Address(address).ipv4_mapped
-    except ValueError:
-        return address
-    return address if mapped is None else str(mapped)
 
 
 def is_below(path: str, root: str) -> bool:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +45,7 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
     import shutil
 
     with node_archive(config, home) as archive:
-        latest = _standing(archive.latest_decisions())
+        latest = archive.latest_decisions()
         states = Counter[str](decision.state for decision in latest)
         disk = shutil.disk_usage(archive.root)
         quarantined = archive.quarantined()
@@ -84,16 +84,6 @@ def status(config: Config = None, home: Home = None, as_json: AsJson = False) ->
             console.print(f"  {reason}", soft_wrap=True)
     for uid in answer["quarantined"]:
         console.print(f"quarantined: {uid}", style="yellow")
-
-
-def _standing(latest: Sequence["Decision"]) -> list["Decision"]:
-    """Without faults of whole studies that a line about one of the masks came after."""
-    newest = {line.study_instance_uid: line for line in latest}
-    return [
-        line
-        for line in latest
-        if line.mask_instance_uid is not None or line is newest[line.study_instance_uid]
-    ]
 
 
 def _needs_a_person(line: "Decision") -> bool:

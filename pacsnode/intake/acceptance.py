@@ -36,6 +36,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from pacsnode.addresses import unmapped
 from pacsnode.errors import BadSettings, Unavailable
 from pacsnode.settings import Listen, Peer
 from storage.errors import Mismatch, StorageError, Unkeepable
@@ -152,9 +153,8 @@ def _addresses(peer: Peer) -> frozenset[str]:
 def _holds(networks: frozenset[str], address: str) -> bool:
     if not networks:
         return True
-    seen = ipaddress.ip_address(address)
-    mapped = getattr(seen, "ipv4_mapped", None)
-    return any((mapped or seen) in ipaddress.ip_network(network) for network in networks)
+    seen = ipaddress.ip_address(unmapped(address))
+    return any(seen in ipaddress.ip_network(network) for network in networks)
 
 
 def bind_address(listen: Listen) -> str:

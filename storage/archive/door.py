@@ -242,7 +242,8 @@ class Archive:
         return self._journal.since(cursor, codes)
 
     def latest_decisions(self, states: Collection[str] | None = None) -> tuple[Decision, ...]:
-        """The last line of every mask; with `states`, of those that stand so."""
+        """The last line of every mask, and one about a whole study until a line about one of its
+        masks comes after it; with `states`, those that stand so."""
         return self._journal.latest(states)
 
     def next_decisions(self, cursor: int, limit: int) -> tuple[int, tuple[Decision, ...]]:

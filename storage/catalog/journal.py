@@ -2,11 +2,24 @@
 
 from collections.abc import Callable, Collection
 
-from sqlalchemy import Engine, func, insert, select, true
+from sqlalchemy import CompoundSelect, Engine, func, insert, select, true, union
 
 from storage.catalog.rows import decision_of, decision_row
 from storage.records import Decision
 from storage.tables import decisions, reading, writing
+
+
+def standing_ids() -> CompoundSelect[int]:
+    """The ids of the lines that stand: the last on every mask, and the last of every study.
+
+    So a line about a study as a whole stands until one about a mask says that the study could be
+    looked at after all.
+    """
+    last = select(func.max(decisions.c.id))
+    of_masks = last.where(decisions.c.mask_instance_uid.is_not(None)).group_by(
+        decisions.c.study_instance_uid, decisions.c.mask_instance_uid
+    )
+    return union(of_masks, last.group_by(decisions.c.study_instance_uid))
 
 
 class Journal:
@@ -80,11 +93,10 @@ class Journal:
             return newest, tuple(decision_of(row) for row in rows)
 
     def latest(self, states: Collection[str] | None) -> tuple[Decision, ...]:
-        """The last line of every mask, of those states alone where some are named."""
-        last_ids = select(func.max(decisions.c.id)).group_by(
-            decisions.c.study_instance_uid, decisions.c.mask_instance_uid
+        """The lines that stand, of those states alone where some are named."""
+        wanted = (
+            select(decisions).where(decisions.c.id.in_(standing_ids())).order_by(decisions.c.id)
         )
-        wanted = select(decisions).where(decisions.c.id.in_(last_ids)).order_by(decisions.c.id)
         if states is not None:
             wanted = wanted.where(decisions.c.state.in_(states))
         with reading(self._database) as connection:

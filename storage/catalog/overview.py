@@ -18,6 +18,7 @@ from sqlalchemy import (
     select,
 )
 
+from storage.catalog.journal import standing_ids
 from storage.catalog.rows import decision_of, moment
 from storage.records import Decision
 from storage.tables import decisions, instances, reading, series, studies
@@ -93,18 +94,6 @@ class Overview:
 
     def standing(self, wanted: Wanted) -> tuple[StandingStudy, ...]:
         """Every study that is wanted, the one with the latest object first."""
-        last = (
-            select(decisions.c.study_instance_uid, func.max(decisions.c.id).label("id"))
-            .group_by(decisions.c.study_instance_uid, decisions.c.mask_instance_uid)
-            .subquery()
-        )
-        later = decisions.alias()
-        of_study = (
-            select(func.max(later.c.id))
-            .where(later.c.study_instance_uid == decisions.c.study_instance_uid)
-            .correlate(decisions)
-            .scalar_subquery()
-        )
         lines = (
             select(
                 decisions.c.study_instance_uid,
@@ -117,8 +106,7 @@ class Overview:
                     )
                 ).label("lines"),
             )
-            .join(last, last.c.id == decisions.c.id)
-            .where(or_(decisions.c.mask_instance_uid.is_not(None), decisions.c.id == of_study))
+            .where(decisions.c.id.in_(standing_ids()))
             .group_by(decisions.c.study_instance_uid)
             .subquery()
         )

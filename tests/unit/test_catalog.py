@@ -278,8 +278,11 @@ def test_the_journal_only_grows_and_never_repeats_itself(archive: Archive) -> No
         "waiting", "ready", "waiting",
     ]  # fmt: skip
     assert len(archive.decisions("1.2")) == 5
+    # the line about the whole study is over: one about a mask came after it
+    assert [one.state for one in archive.latest_decisions()] == ["waiting", "refused", "delivered"]
+    assert archive.write_down(_decision(mask_instance_uid=None, state="failed"))
     assert [one.state for one in archive.latest_decisions()] == [
-        "waiting", "waiting", "refused", "delivered",
+        "waiting", "refused", "delivered", "failed",
     ]  # fmt: skip
     assert [one.mask_instance_uid for one in archive.latest_decisions(("refused",))] == ["1.2.4"]
     assert archive.latest_decisions(()) == ()

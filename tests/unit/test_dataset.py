@@ -73,6 +73,15 @@ def test_a_code_of_the_tracer_survives_the_folder(tmp_path: Path) -> None:
     assert read.scan.acquisition.tracer == code
 
 
+@pytest.mark.parametrize("told", ["FDG", ["35321007", "SCT"], [1, "SCT", "FDG"], {"a": 1}])
+def test_a_code_that_is_none_is_refused(tmp_path: Path, told: object) -> None:
+    write_example(tmp_path, an_example())
+    (study,) = tmp_path.glob("*/study.json")
+    study.write_text(json.dumps(json.loads(study.read_text()) | {"tracer_code": told}))
+    with pytest.raises(Unreadable, match="tracer_code is not value, scheme and meaning"):
+        list(read_dataset(tmp_path))
+
+
 @pytest.mark.parametrize("ending", [".npz", ".nii.gz"])
 def test_what_is_written_is_read(tmp_path: Path, ending: str) -> None:
     example = an_example()

@@ -7,7 +7,9 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from engine.cohort.world import WorldOptions
 from engine.training.recipe import BadRecipe, Recipe, read_recipe
+from engine.training.studies import PhantomStudies
 from pacsnode.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +118,12 @@ def test_no_recipe_learns_from_what_evaluate_judges_by(
     (tmp_path / "r.toml").write_text(told)
     with pytest.raises(BadRecipe, match="for `pacsnode evaluate` alone"):
         read_recipe(tmp_path / "r.toml")
+
+
+def test_no_run_reaches_what_evaluate_judges_by() -> None:
+    studies = PhantomStudies(WorldOptions(), first_seed=8_999_999, held_out=range(900_000, 900_008))
+    with pytest.raises(BadRecipe, match="for `pacsnode evaluate` alone"):
+        studies.study(0)  # eight seeds are left out before it
 
 
 def test_the_command_ends_with_2_on_a_bad_recipe(tmp_path: Path) -> None:
