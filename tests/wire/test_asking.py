@@ -33,10 +33,10 @@ def mask(archive: Archive, tmp_path: Path) -> Instance:
     return kept
 
 
-def stand(archive: Archive, mask: Instance, state: str) -> None:
+def stand(archive: Archive, mask: Instance, state: str, **facts: str) -> None:
     line = Decision(
         mask.study_instance_uid, mask.sop_instance_uid, state, state, ("So it is.",),  # type: ignore[arg-type]
-        datetime.now(UTC),
+        datetime.now(UTC), facts,
     )  # fmt: skip
     archive.write_down(line)
 
@@ -140,3 +140,20 @@ def test_what_was_asked_is_told_once_and_changes_no_state(
     told = "\n".join(explain(mask.study_instance_uid, lines))
     assert "Sources were asked for what it lacks:" in told
     assert told.count("S0 was asked, and lists no series that it needs.") == 1
+
+
+def test_what_was_asked_while_the_mask_became_ready_is_told_beside_its_order(
+    archive: Archive, mask: Instance
+) -> None:
+    def answer(_: object) -> Reply:  # what came before this try made it ready
+        stand(archive, mask, "ready", seed="1")
+        return Reply(200, b"[]")
+
+    with WebServer(answer) as server:
+        asked = ask(order_for(mask), desk_of(archive, server.url))
+    journal.write_asked(archive, order_for(mask), asked)
+    lines = archive.decisions(mask.study_instance_uid, mask.sop_instance_uid)
+    assert asked["outcome"] == "over"
+    assert [(one.state, one.facts.get("seed"), "asked" in one.facts) for one in lines] == [
+        ("waiting", None, False), ("ready", "1", False), ("ready", "1", True),
+    ]  # fmt: skip
