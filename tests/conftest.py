@@ -19,7 +19,7 @@ PEERS = (
     "chromium",
 )  # fmt: skip
 DICOM_WEB = "libOrthancDicomWeb.so"
-FROM_PACKAGES = ("dciodvfy", "dcentvfy", "tid1500reader")
+FROM_PACKAGES = ("dciodvfy", "dcentvfy", "hadolint", "tid1500reader")
 
 
 @pytest.fixture(autouse=True)

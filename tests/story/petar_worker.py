@@ -100,7 +100,7 @@ def main() -> int:
     log.set_up("error")
     torch.set_num_threads(1)
     describers.petar = faulty
-    describers.HANGS_AFTER_S = 1.0
+    describers.HANGS_AFTER_S = 3.0
     describers.HANGS_AFTER_DEADLINES = 0
     running.SILENT_FOR_S = 8.0
     stopping = False

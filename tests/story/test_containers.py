@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import find_peer
 from tests.peers import LOOPBACK, echoscu, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,8 +168,6 @@ def _is_ready(web_port: int) -> bool:
 
 @pytest.mark.parametrize("file", FILES)
 def test_hadolint_has_nothing_to_say(file: str) -> None:
-    program = shutil.which("hadolint")
-    if program is None:
-        pytest.skip("hadolint is not installed")
+    program = find_peer("hadolint")
     said = subprocess.run([program, DEPLOY / file], capture_output=True, text=True, check=False)
     assert said.stdout == ""

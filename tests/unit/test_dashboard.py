@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from pacsnode.monitoring.table import METRICS, SUFFIXES, sample_names
+from tests.conftest import find_peer
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 OF_PROMETHEUS = {"job", "instance", "le"}
@@ -97,9 +97,7 @@ def test_rules_have_what_prometheus_and_a_person_want() -> None:
 
 
 def test_promtool_takes_every_rule_and_every_query(tmp_path: Path) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed: Debian's package prometheus")
+    program = find_peer("promtool")
     of_panels = [
         {"record": f"panel:{number}", "expr": re.sub(r"\$\w+", ".*", query)}
         for number, (_, query) in enumerate(_queries())

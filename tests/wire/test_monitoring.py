@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -26,6 +25,7 @@ from pacsnode.node import Node
 from pacsnode.settings import Settings
 from pacsnode.web.health import ALIVE, READY
 from pacsnode.web.statement import as_html, statement
+from tests.conftest import find_peer
 from tests.encoded import encoded, part10_bytes
 from tests.makers import make_ct, save
 from tests.peers import LOOPBACK, Receiver, echoscu, storescu, wait_until
@@ -190,9 +190,7 @@ def test_both_formats_are_what_parsers_expect_and_tell_the_table_alone(watched: 
 
 
 def test_promtool_finds_nothing_to_say(watched: Watched) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed: Debian's package prometheus")
+    program = find_peer("promtool")
     text = watched.get("/metrics")[2]
     said = subprocess.run(
         [program, "check", "metrics"],
