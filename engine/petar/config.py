@@ -68,12 +68,19 @@ class Profile:
     hu_range: tuple[float, float] = (-300.0, 400.0)
     head_suv: float = 5.0  # the first slice from the top above this is the top of the head
     head_hu: float = 1000.0  # ... or, where no slice is, above this
+    mask_overrules_head: bool = False  # what lies below a mask is no top of the head: keep all
     prompt: str = "What structure is highlighted by the mask?"
 
 
 PETAR_RELEASE = Profile("petar-release")
 PAPER = Profile(
-    "paper", plane=192, slices=352, window=None, focal_is_cube=True, every_voxel_marks=True
+    "paper",
+    plane=192,
+    slices=352,
+    window=None,
+    focal_is_cube=True,
+    every_voxel_marks=True,
+    mask_overrules_head=True,
 )
 PROFILES = {profile.name: profile for profile in (PETAR_RELEASE, PAPER)}
 

@@ -14,7 +14,7 @@ from engine.petar.batching import Batches, is_out_of_memory
 from engine.petar.blanking import blanked, without
 from engine.petar.checkpoint import Checkpoint
 from engine.petar.config import PETAR_RELEASE, Profile
-from engine.petar.focus import PreparedStudy, prepare, views_of
+from engine.petar.focus import PreparedStudy, lesion_views, prepare
 from engine.petar.keeping import Shelf, digest_of_mask, digest_of_scan
 from engine.petar.options import Options, settled
 from engine.petar.writing import Seen, Writer, as_type
@@ -107,17 +107,22 @@ class Petar:
     def _seen(self, study: "_Study", lesion: Lesion) -> Seen:
         """The views of a lesion, in the network's type on its device. Raises Unseeable."""
         with torch.inference_mode():
-            found = views_of(study.prepared(), lesion.segment.mask, self._profile, self._vision)
+            found = lesion_views(lesion.segment.mask, self._profile, self._vision, study.prepared)
             views = blanked(found.views, self.options.blank)
             views = as_type(views, self._device, self._dtype)
-        return Seen(views, (study.digest, found.window), found.warnings)
+        return Seen(views, (study.digest, found.from_the_top, found.window), found.warnings)
 
-    def _prepared(self, study: "_Study") -> PreparedStudy:
-        return self._studies.get_or_make(study.digest, lambda: self._prepare(study.scan))
+    def _prepared(self, study: "_Study", from_the_top: bool) -> PreparedStudy:
+        return self._studies.get_or_make(
+            (study.digest, from_the_top), lambda: self._prepare(study.scan, from_the_top)
+        )
 
-    def _prepare(self, scan: Scan) -> PreparedStudy:
+    def _prepare(self, scan: Scan, from_the_top: bool) -> PreparedStudy:
+        ct_of_air = self.options.ct_of_air
         with torch.inference_mode():
-            return prepare(scan, self._profile, self._device, ct_of_air=self.options.ct_of_air)
+            return prepare(
+                scan, self._profile, self._device, ct_of_air=ct_of_air, from_the_top=from_the_top
+            )
 
     def _make_room(self) -> None:
         self._studies.clear()
@@ -125,32 +130,33 @@ class Petar:
 
 
 class _Study:
-    """A scan during one call: its digest and its preparation are made once, when first needed."""
+    """A scan during one call: its digest and its preparations are made once, when first needed."""
 
     def __init__(
-        self, scan: Scan, is_keeping: bool, prepare: Callable[["_Study"], PreparedStudy]
+        self, scan: Scan, is_keeping: bool, prepare: Callable[["_Study", bool], PreparedStudy]
     ) -> None:
         self.scan = scan
         self._is_keeping = is_keeping
         self._prepare = prepare
-        self._prepared: PreparedStudy | Exception | None = None
+        self._prepared: dict[bool, PreparedStudy | Exception] = {}
 
     @cached_property
     def digest(self) -> str:
         return digest_of_scan(self.scan) if self._is_keeping else f"unnamed {id(self)}"
 
-    def prepared(self) -> PreparedStudy:
+    def prepared(self, from_the_top: bool) -> PreparedStudy:
         """Raises for every lesion what preparing raised for the first, but for want of memory."""
-        if self._prepared is None:
+        if from_the_top not in self._prepared:
             try:
-                self._prepared = self._prepare(self)
+                self._prepared[from_the_top] = self._prepare(self, from_the_top)
             except Exception as exc:
                 if is_out_of_memory(exc):  # there may be more the next time
                     raise
-                self._prepared = exc.with_traceback(None)
-        if isinstance(self._prepared, Exception):
-            raise self._prepared
-        return self._prepared
+                self._prepared[from_the_top] = exc.with_traceback(None)
+        prepared = self._prepared[from_the_top]
+        if isinstance(prepared, Exception):
+            raise prepared
+        return prepared
 
     def warnings(self, options: Options) -> tuple[str, ...]:
         said = []

@@ -6,6 +6,7 @@ left to right, whatever the storage order of the slices.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,26 +71,38 @@ class _Images:
 class LesionViews:
     """The views of one lesion (B = 1), and what a reader should know of them.
 
-    `window` is the z range of the global view: lesions of one study and one window share its PET
-    and CT. `warnings` are codes; where voxels were cut, a sentence with their number follows.
+    `window` is the z range of the global view, `from_the_top` whether no plane was left out above
+    it: lesions of one study that agree in both share its PET and CT. `warnings` are codes; where
+    voxels were cut, a sentence with their number follows.
     """
 
     views: Views
     window: tuple[int, int]
+    from_the_top: bool
     warnings: tuple[str, ...]
 
 
 def prepare(
-    scan: Scan, profile: Profile, device: torch.device, *, ct_of_air: bool = False
+    scan: Scan,
+    profile: Profile,
+    device: torch.device,
+    *,
+    ct_of_air: bool = False,
+    from_the_top: bool = False,
 ) -> PreparedStudy:
-    """Study work. `ct_of_air` lets air stand in for a CT that is not there. Raises Unseeable."""
+    """Study work. Raises Unseeable.
+
+    `ct_of_air` lets air stand in for a CT that is not there; `from_the_top` keeps what lies above
+    the top of the head.
+    """
     if isinstance(scan.suv, SuvRefusal):
         raise Unseeable(f"The network sees SUV, and {scan.suv.sentence}", code="suv-refused")
     if scan.ct is None and not ct_of_air:
         raise Unseeable("The network sees a CT, and the study has none", code="no-ct")
     grid = scan.pet.grid
     suv, hu = _on_device(scan.pet.values, device), _hu_on_pet(scan, device)
-    lattice = lattice_of(grid, _below_top_of_head(scan.pet.values, hu, grid, profile), profile)
+    kept = _all_of(grid) if from_the_top else _below_top_of_head(scan.pet.values, hu, grid, profile)
+    lattice = lattice_of(grid, kept, profile)
     return PreparedStudy(
         _scaled(_on_lattice(suv, lattice), profile.suv_range),
         _scaled(_on_lattice(hu, lattice), profile.hu_range),
@@ -97,10 +110,27 @@ def prepare(
     )
 
 
+def lesion_views(
+    mask: Mask,
+    profile: Profile,
+    vision: VisionConfig,
+    prepared: Callable[[bool], PreparedStudy],
+) -> LesionViews:
+    """The six views of one mask on the PET's grid. Raises Unseeable.
+
+    `prepared` gives the study, from the top or not: where the profile has it so, a mask says that
+    what was taken for the top of the head, below it, is none. So it is in a scan without the brain.
+    """
+    study = prepared(False)
+    if profile.mask_overrules_head and _reaches_above(mask, study.lattice):
+        study = prepared(True)
+    return views_of(study, mask, profile, vision)
+
+
 def views_of(
     study: PreparedStudy, mask: Mask, profile: Profile, vision: VisionConfig
 ) -> LesionViews:
-    """Lesion work: the six views of one mask on the PET's grid. Raises Unseeable."""
+    """Lesion work: the six views of one mask in what was kept of the study. Raises Unseeable."""
     warnings: list[str] = []
     points = _on_shape(_below_the_head_crop(mask, study.lattice, warnings), study, warnings)
     window, points = _window(points, study.pet.shape[0], profile, warnings)
@@ -112,7 +142,12 @@ def views_of(
     for name, (_, _, marked) in (("global", whole), ("focal", focal)):
         if not bool(marked.any()):
             warnings.append(f"mask-vanished-in-{name}-view")
-    return LesionViews(Views(*whole, *focal), (window.start, window.stop), tuple(warnings))
+    return LesionViews(
+        Views(*whole, *focal),
+        (window.start, window.stop),
+        study.lattice.kept == _all_of(study.lattice.pet),
+        tuple(warnings),
+    )
 
 
 def _on_device(values: npt.NDArray[np.float32], device: torch.device) -> Tensor:
@@ -134,7 +169,7 @@ def _below_top_of_head(
 ) -> Kept:
     """The PET's voxels without the planes above the first that is hot, or else dense."""
     axes, signs = towards_ras(grid)
-    kept = [range(n) for n in grid.shape]
+    kept = list(_all_of(grid))
     top = _highest_plane(in_ras(suv, grid), profile.head_suv)
     if top is None:
         top = _highest_plane(in_ras(hu.cpu().numpy(), grid), profile.head_hu)
@@ -142,6 +177,11 @@ def _below_top_of_head(
         length = kept[axes[2]]
         kept[axes[2]] = length[: top + 1] if signs[2] > 0 else length[len(length) - 1 - top :]
     return kept[0], kept[1], kept[2]
+
+
+def _all_of(grid: Grid) -> Kept:
+    slices, rows, columns = grid.shape
+    return range(slices), range(rows), range(columns)
 
 
 def _highest_plane(ras: npt.NDArray[np.float32], threshold: float) -> int | None:
@@ -169,6 +209,12 @@ def _on_lattice(values: Tensor, lattice: Lattice) -> Tensor:
 def _scaled(values: Tensor, bounds: tuple[float, float]) -> Tensor:
     low, high = bounds
     return values.clamp_(low, high).sub_(low).div_(high - low)
+
+
+def _reaches_above(mask: Mask, lattice: Lattice) -> bool:
+    """Whether the head crop would cut the mask."""
+    kept = mask.voxels[tuple(slice(voxels[0], voxels[-1] + 1) for voxels in lattice.kept)]
+    return int(np.count_nonzero(kept)) < int(np.count_nonzero(mask.voxels))
 
 
 def _below_the_head_crop(mask: Mask, lattice: Lattice, warnings: list[str]) -> Points:

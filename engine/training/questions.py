@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from torch import Tensor
 from engine.evaluating.masking import masked
 from engine.petar.blanking import blanked
 from engine.petar.config import PROFILES, VisionConfig
-from engine.petar.focus import LesionViews, Unseeable, prepare, views_of
+from engine.petar.focus import LesionViews, PreparedStudy, Unseeable, lesion_views, prepare
 from engine.training.recipe import Ask, Fact, Recipe
 from engine.training.studies import Study
 from engine.volume import Mask
@@ -64,18 +65,19 @@ def bundle_of(
     wanted = _wanted(shares, len(asked), regions_alone, rng)
     asked += _regions(study, wanted, recipe.data.pieces, rng)
     profile, skipped = PROFILES[recipe.model.profile], Counter[str]()
-    seen: list[tuple[_Asked, LesionViews]] = []
+    found: list[tuple[_Asked, LesionViews]] = []
+
+    @cache
+    def prepared(from_the_top: bool) -> PreparedStudy:
+        return prepare(study.scan, profile, torch.device("cpu"), from_the_top=from_the_top)
+
     with torch.no_grad():
-        try:
-            prepared = prepare(study.scan, profile, torch.device("cpu"))
-        except Unseeable as exc:
-            return _empty(vision, {exc.code: len(asked)})
         for one in asked:
             try:
-                seen.append((one, views_of(prepared, one.mask, profile, vision)))
+                found.append((one, lesion_views(one.mask, profile, vision, prepared)))
             except Unseeable as exc:
                 skipped[exc.code] += 1
-        return _bundled(seen, recipe, skipped) if seen else _empty(vision, skipped)
+        return _bundled(found, recipe, skipped) if found else _empty(vision, skipped)
 
 
 def _lesions(study: Study, recipe: Recipe, facts: Collection[Fact]) -> Iterator[_Asked]:

@@ -30,9 +30,11 @@ def petar(
     assert threading.active_count() == before
 
 
-def one_by_one(checkpoint: Checkpoint, scan: Any, lesions: Sequence[Lesion]) -> list[Any]:
+def one_by_one(
+    checkpoint: Checkpoint, scan: Any, lesions: Sequence[Lesion], profile: Profile = PETAR_RELEASE
+) -> list[Any]:
     """Each lesion in a batch of its own, nothing kept."""
-    with petar(checkpoint, batch_size=1, caches=NOTHING_KEPT) as alone:
+    with petar(checkpoint, profile, batch_size=1, caches=NOTHING_KEPT) as alone:
         return [alone.describe(scan, [lesion])[0] for lesion in lesions]
 
 
